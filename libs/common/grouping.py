@@ -1,0 +1,105 @@
+"""Group commit: what arrives while a run is under way goes into the next one.
+
+There is no timer, so an idle system adds no wait, and a busy one forms groups as large as its load. The caller of
+`submit` sees an ordinary call.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Grouper(Generic[Item, Result]):
+    """Collects items into groups and runs one group at a time.
+
+    `run` is given 1 to `max_group` items and returns one result or exception for each, in order; if it raises, every
+    item of the group fails with that exception. `abandoned` is told of the results of items whose submitter was
+    cancelled while their group was under way, so that what was granted to nobody can be given back; it must not raise.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[Sequence[Item]], Awaitable[Sequence[Result | Exception]]],
+        *,
+        max_group: int,
+        abandoned: Callable[[Item, Result], None] | None = None,
+    ) -> None:
+        """Prepares a grouper; it works while it is entered as an async context manager."""
+        self._run = run
+        self._max_group = max_group
+        self._abandoned = abandoned
+        self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
+        self._wake = asyncio.Event()
+        self._closing = False
+        self._worker: asyncio.Task[None] | None = None
+
+    @property
+    def depth(self) -> int:
+        """How many items wait for the next group."""
+        return len(self._waiting)
+
+    async def __aenter__(self) -> Self:
+        self._worker = asyncio.create_task(self._work(), name=f"grouper:{getattr(self._run, '__qualname__', 'run')}")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Finishes everything that was submitted, then stops."""
+        self._closing = True
+        self._wake.set()
+        if self._worker is not None:
+            await self._worker
+
+    async def submit(self, item: Item) -> Result:
+        """Runs the item with the next group and returns its result, or raises its exception.
+
+        A submitter that is cancelled before its group begins takes its item with it. RuntimeError when closed.
+        """
+        if self._closing or self._worker is None:
+            raise RuntimeError("the grouper is not running")
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        self._wake.set()
+        return await future
+
+    async def _work(self) -> None:
+        while True:
+            group = self._take()
+            if group:
+                await self._run_group(group)
+            elif self._closing:
+                return
+            else:
+                self._wake.clear()
+                await self._wake.wait()
+
+    def _take(self) -> list[tuple[Item, asyncio.Future[Result]]]:
+        group: list[tuple[Item, asyncio.Future[Result]]] = []
+        while self._waiting and len(group) < self._max_group:
+            item, future = self._waiting.popleft()
+            if not future.done():
+                group.append((item, future))
+        return group
+
+    async def _run_group(self, group: list[tuple[Item, asyncio.Future[Result]]]) -> None:
+        results: Sequence[Result | Exception]
+        try:
+            results = await self._run([item for item, _ in group])
+        except Exception as error:  # noqa: BLE001 - it belongs to the submitters; the worker lives on for the next group
+            results = [error] * len(group)
+        if len(results) != len(group):
+            results = [RuntimeError(f"a group of {len(group)} got {len(results)} results")] * len(group)
+        for (item, future), result in zip(group, results, strict=True):
+            if future.done():
+                if self._abandoned is not None and not isinstance(result, Exception):
+                    self._abandoned(item, result)
+            elif isinstance(result, Exception):
+                future.set_exception(result)
+            else:
+                future.set_result(result)

@@ -1,0 +1,90 @@
+"""Schema migrations: numbered `.sql` files of a service, applied once, in order, by whoever comes first.
+
+Each file runs in a transaction of its own together with the row that records it, under an advisory lock, so that any
+number of replicas may call this at once. A file that was applied must not change afterwards; a checksum sees to it.
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+
+import asyncpg
+
+_FILE = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
+
+
+class MigrationError(Exception):
+    """The migrations of a service and the database do not agree."""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One numbered file."""
+
+    version: int
+    name: str
+    sql: str
+
+    @property
+    def checksum(self) -> str:
+        """The SHA-256 of the file, in hexadecimal."""
+        return hashlib.sha256(self.sql.encode()).hexdigest()
+
+
+def read_migrations(package: str) -> Sequence[Migration]:
+    """Reads the migrations of a package in order; MigrationError for a gap, a twin or a file with another name."""
+    migrations = []
+    for entry in resources.files(package).iterdir():
+        if not entry.name.endswith(".sql"):
+            continue
+        match = _FILE.fullmatch(entry.name)
+        if not match:
+            raise MigrationError(f"{package}/{entry.name}: a migration is named NNNN_what_it_does.sql")
+        migrations.append(Migration(int(match[1]), entry.name, entry.read_text(encoding="utf-8")))
+    migrations.sort(key=lambda migration: migration.version)
+    if [migration.version for migration in migrations] != list(range(1, len(migrations) + 1)):
+        raise MigrationError(f"{package}: the numbers must run from 0001 without gap or twin")
+    return migrations
+
+
+async def migrate(url: str, *, schema: str, package: str) -> Sequence[str]:
+    """Brings a schema up to date and returns the names of the files that were applied now.
+
+    Raises MigrationError when an applied file has changed or the database is newer than the code, and what asyncpg
+    raises when the server cannot be reached or a statement fails.
+    """
+    migrations = read_migrations(package)
+    connection = await asyncpg.connect(url, timeout=10)
+    try:
+        lock = int.from_bytes(hashlib.sha256(f"clicktrace:{schema}".encode()).digest()[:8], signed=True)
+        await connection.execute("SELECT pg_advisory_lock($1)", lock)
+        await connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
+        await connection.execute(
+            f'CREATE TABLE IF NOT EXISTS "{schema}".migrations ('
+            "version integer PRIMARY KEY, name text NOT NULL, checksum text NOT NULL, "
+            "applied_at timestamptz NOT NULL DEFAULT now())"
+        )
+        rows = await connection.fetch(f'SELECT version, name, checksum FROM "{schema}".migrations')  # noqa: S608 - ours
+        applied = {row["version"]: row for row in rows}
+        done = []
+        for migration in migrations:
+            row = applied.get(migration.version)
+            if row is None:
+                async with connection.transaction():
+                    await connection.execute(migration.sql)
+                    await connection.execute(
+                        f'INSERT INTO "{schema}".migrations (version, name, checksum) VALUES ($1, $2, $3)',  # noqa: S608
+                        migration.version,
+                        migration.name,
+                        migration.checksum,
+                    )
+                done.append(migration.name)
+            elif row["checksum"] != migration.checksum:
+                raise MigrationError(
+                    f"{schema}: {migration.name} was changed after it was applied; restore it and add a new migration"
+                )
+        return done
+    finally:
+        await connection.close()

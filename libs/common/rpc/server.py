@@ -1,0 +1,185 @@
+"""The one way to serve: health, reflection, tracing, typed errors, and a drain that loses nothing."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+from grpc import aio
+from grpc_reflection.v1alpha import reflection
+from grpc_status import rpc_status
+
+from libs.common import logs
+from libs.common.errors import ClicktraceError, Code
+from libs.common.rpc import health, status
+from libs.common.rpc.tracing import server_span
+from libs.common.settings import Address
+
+log = logs.get(__name__)
+
+_OPTIONS = (
+    # A taken port is to be an error, not a silent share.
+    ("grpc.so_reuseport", 0),
+    # Clients find new replicas when their connections are renewed; streams that run get to finish (see FINDINGS).
+    ("grpc.max_connection_age_ms", 5_000),
+    ("grpc.max_connection_age_grace_ms", 120_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    ("grpc.http2.max_ping_strikes", 0),
+    # A page of 1,000 clicks with all their hops is larger than the default of 4 MiB allows for.
+    ("grpc.max_receive_message_length", 16 * 1024 * 1024),
+)
+
+Around = Callable[[str, "aio.ServicerContext[Any, Any]"], AbstractAsyncContextManager[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A servicer, and how it is added to a server."""
+
+    full_name: str
+    """The name with its package: `clicktrace.pool.v1.PoolManager`."""
+    add: Callable[[aio.Server], None]
+    """Registers the servicer."""
+
+
+class Server:
+    """A gRPC server that is up while it is entered as an async context manager.
+
+    Leaving it drains: health turns NOT_SERVING, `drain_delay` seconds pass in which clients turn away, then no new call
+    is taken, and calls that run have `grace` seconds to finish before they are cancelled.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        services: Sequence[Service],
+        *,
+        reflection: bool = True,
+        grace: float = 10.0,
+        drain_delay: float = 0.0,
+    ) -> None:
+        """Prepares a server; times are in seconds."""
+        self._address = address
+        self._services = services
+        self._reflection = reflection
+        self._grace = grace
+        self._drain_delay = drain_delay
+        self._running = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._server: aio.Server | None = None
+        self.health = health.Health([service.full_name for service in services])
+        self.port = 0
+        """The port that is bound; 0 before the start."""
+
+    async def __aenter__(self) -> Self:
+        """Starts serving; OSError when the address cannot be bound."""
+        server = aio.server(
+            interceptors=[_Wrapping(server_span), _Wrapping(self._counted), _Wrapping(_typed_errors)],
+            options=_OPTIONS,
+        )
+        names = [health.SERVICE_NAME]
+        for service in self._services:
+            service.add(server)
+            names.append(service.full_name)
+        self.health.add_to(server)
+        if self._reflection:
+            reflection.enable_server_reflection([*names, reflection.SERVICE_NAME], server)
+        try:
+            self.port = server.add_insecure_port(str(self._address))
+        except RuntimeError:
+            raise OSError(f"cannot listen on {self._address}: is something else using the port?") from None
+        await server.start()
+        await self.health.set_ready(True)
+        self._server = server
+        log.info("server.listening", address=f"{self._address.host}:{self.port}")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._server is None:
+            return
+        await self.health.drain()
+        if self._drain_delay:
+            await asyncio.sleep(self._drain_delay)
+        stopping = asyncio.create_task(self._server.stop(self._grace))
+        idle = asyncio.create_task(self._idle.wait())
+        # Clients hold health watches open until they lose the connection, and `stop` would wait for those to the end
+        # of the grace; only our own calls count.
+        await asyncio.wait({stopping, idle}, return_when=asyncio.FIRST_COMPLETED)
+        idle.cancel()
+        await self._server.stop(0)
+        await stopping
+
+    @asynccontextmanager
+    async def _counted(self, _method: str, _context: "aio.ServicerContext[Any, Any]") -> AsyncIterator[None]:
+        self._running += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._running -= 1
+            if not self._running:
+                self._idle.set()
+
+
+@asynccontextmanager
+async def _typed_errors(method: str, context: "aio.ServicerContext[Any, Any]") -> AsyncIterator[None]:
+    """Turns what a handler raises into a status with details; what nobody foresaw is logged and becomes INTERNAL."""
+    try:
+        yield
+    except ClicktraceError as error:
+        await context.abort_with_status(rpc_status.to_status(status.to_status(error)))
+    except aio.AbortError:
+        raise
+    except Exception:
+        log.exception("rpc.failed", method=method)
+        failure = ClicktraceError(Code.INTERNAL, "INTERNAL_ERROR", "the server failed; its log has the details")
+        await context.abort_with_status(rpc_status.to_status(status.to_status(failure)))
+
+
+class _Wrapping(aio.ServerInterceptor):
+    """Enters an async context manager around every call of our own services."""
+
+    def __init__(self, around: Around) -> None:
+        self._around = around
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable["grpc.RpcMethodHandler[Any, Any] | None"]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> "grpc.RpcMethodHandler[Any, Any] | None":
+        handler: Any = await continuation(handler_call_details)
+        method = handler_call_details.method.removeprefix("/")
+        if handler is None or method.startswith("grpc."):
+            return handler  # type: ignore[no-any-return]
+        around = self._around
+        inner = handler.unary_stream or handler.unary_unary
+
+        async def unary(request: Any, context: "aio.ServicerContext[Any, Any]") -> Any:
+            async with around(method, context):
+                return await inner(request, context)
+
+        async def stream(request: Any, context: "aio.ServicerContext[Any, Any]") -> None:
+            # Written from here, not yielded: the runtime does not close a generator whose caller went away while a
+            # message was being sent, and its clean-up would wait for the garbage collector.
+            async with around(method, context):
+                messages = inner(request, context)
+                if not hasattr(messages, "aclose"):
+                    await messages
+                    return
+                async with aclosing(messages):
+                    async for message in messages:
+                        await context.write(message)
+
+        make = grpc.unary_stream_rpc_method_handler if handler.unary_stream else grpc.unary_unary_rpc_method_handler
+        return make(
+            stream if handler.unary_stream else unary,
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )

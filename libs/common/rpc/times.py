@@ -1,0 +1,32 @@
+"""Protobuf times to and from Python's."""
+
+from datetime import UTC, datetime
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+_NANOS = 1_000_000_000
+
+
+def to_duration(seconds: float) -> Duration:
+    """Returns a Duration of that many seconds."""
+    nanos = round(seconds * _NANOS)
+    sign = -1 if nanos < 0 else 1
+    return Duration(seconds=sign * (abs(nanos) // _NANOS), nanos=sign * (abs(nanos) % _NANOS))
+
+
+def to_seconds(duration: Duration) -> float:
+    """Returns a Duration in seconds."""
+    return duration.seconds + duration.nanos / _NANOS
+
+
+def to_timestamp(moment: datetime) -> Timestamp:
+    """Returns a Timestamp of an aware datetime."""
+    timestamp = Timestamp()
+    timestamp.FromDatetime(moment)
+    return timestamp
+
+
+def to_datetime(timestamp: Timestamp) -> datetime:
+    """Returns an aware datetime in UTC, to the microsecond."""
+    return timestamp.ToDatetime(tzinfo=UTC)

@@ -1,0 +1,134 @@
+"""Settings from environment variables, checked once at start, with every fault reported at once."""
+
+import ipaddress
+import math
+import re
+import sys
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, PostgresDsn, SecretStr, ValidationError
+from pydantic_core import core_schema
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+__all__ = [
+    "Address",
+    "CommaList",
+    "DatabaseSettings",
+    "Field",
+    "Networks",
+    "Seconds",
+    "SecretStr",
+    "Settings",
+    "SettingsConfigDict",
+    "SettingsError",
+    "load",
+    "read",
+]
+
+_UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)")
+
+
+def parse_seconds(value: object) -> float:
+    """Reads a span of time such as `60`, `250ms`, `1.5s`, `2m`, `1h` into seconds; ValueError otherwise."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        seconds = float(value)
+    else:
+        match = _SPAN.fullmatch(str(value).strip().lower())
+        if not match:
+            raise ValueError(f"{value!r} is no span of time; write 60, 250ms, 1.5s, 2m, 1h or 1d")
+        seconds = float(match[1]) * _UNITS[match[2]]
+    if not math.isfinite(seconds) or seconds < 0:
+        raise ValueError(f"{value!r} is no span of time; it must be finite and not negative")
+    return seconds
+
+
+Seconds = Annotated[float, BeforeValidator(parse_seconds)]
+"""A span of time in seconds, written with or without a unit."""
+
+
+def _split(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+"""Words separated by commas."""
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_split)]
+"""Networks in CIDR notation, separated by commas."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a server listens: `host:port`, `[v6]:port`, or `:port` for every interface; port 0: any that is free."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @classmethod
+    def parse(cls, value: object) -> Self:
+        """Reads an address; ValueError if it is none."""
+        if isinstance(value, cls):
+            return value
+        host, separator, port = str(value).strip().rpartition(":")
+        if not separator or not port.isdecimal() or int(port) > 65535:
+            raise ValueError(f"{value!r} is no address; write host:port, for example 127.0.0.1:50051")
+        return cls(host.removeprefix("[").removesuffix("]") or "0.0.0.0", int(port))  # noqa: S104 - ":port" asks for it
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(cls.parse)
+
+
+class Settings(BaseSettings):
+    """The settings that every service has; a service adds its own under its prefix."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    log_format: Literal["auto", "json", "console"] = Field("auto", validation_alias="LOG_FORMAT")
+    """How logs are written; `auto` is for people on a terminal and JSON elsewhere."""
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", validation_alias="LOG_LEVEL")
+    """The least serious event that is written."""
+
+
+class DatabaseSettings(Settings):
+    """The settings of a service that owns a schema."""
+
+    database_url: PostgresDsn = Field(validation_alias="DATABASE_URL")
+    """The PostgreSQL to use: postgresql://user:password@host:port/database."""
+
+
+class SettingsError(Exception):
+    """One or more settings are missing or wrong; one line for each."""
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def read(cls: type[S]) -> S:
+    """Reads settings of a class from the environment; SettingsError with one line per fault."""
+    try:
+        return cls()
+    except ValidationError as error:
+        prefix = cls.model_config.get("env_prefix", "")
+        lines = []
+        for fault in error.errors(include_input=False, include_url=False):
+            name = str(fault["loc"][0]) if fault["loc"] else "settings"
+            variable = f"{prefix}{name}".upper() if name in cls.model_fields else name
+            message = "is not set, and has no default" if fault["type"] == "missing" else fault["msg"]
+            lines.append(f"{variable}: {message.removeprefix('Value error, ')}")
+        raise SettingsError("\n".join(lines)) from None
+
+
+def load(cls: type[S]) -> S:
+    """Reads settings as `read` does; on a fault prints every line and exits with 2."""
+    try:
+        return read(cls)
+    except SettingsError as error:
+        print(f"The settings are not usable:\n{error}", file=sys.stderr)
+        sys.exit(2)
