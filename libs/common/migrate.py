@@ -52,8 +52,9 @@ def read_migrations(package: str) -> Sequence[Migration]:
 async def migrate(url: str, *, schema: str, package: str) -> Sequence[str]:
     """Brings a schema up to date and returns the names of the files that were applied now.
 
-    Raises MigrationError when an applied file has changed or the database is newer than the code, and what asyncpg
-    raises when the server cannot be reached or a statement fails.
+    A database that is newer than the code is left as it is, so that old and new replicas can run side by side. Raises
+    MigrationError when an applied file has changed, and what asyncpg raises when the server cannot be reached or a
+    statement fails.
     """
     migrations = read_migrations(package)
     connection = await asyncpg.connect(url, timeout=10)

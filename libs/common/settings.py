@@ -4,7 +4,6 @@ import ipaddress
 import math
 import re
 import sys
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, PostgresDsn, SecretStr, ValidationError
@@ -60,12 +59,16 @@ Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_split)]
 """Networks in CIDR notation, separated by commas."""
 
 
-@dataclass(frozen=True, slots=True)
 class Address:
     """Where a server listens: `host:port`, `[v6]:port`, or `:port` for every interface; port 0: any that is free."""
 
-    host: str
-    port: int
+    # No dataclass: pydantic-settings would read one from JSON.
+    __slots__ = ("host", "port")
+
+    def __init__(self, host: str, port: int) -> None:
+        """Holds the two parts as they are."""
+        self.host = host
+        self.port = port
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"

@@ -1,0 +1,77 @@
+# `make help` is the manual. Everything runs in .venv, which local/bootstrap.py makes from the pinned requirements.
+
+PYTHON ?= python3
+BIN := .venv/bin
+export PYTHONDONTWRITEBYTECODE ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-fast check format proto proto-check proto-image lock bootstrap bootstrap-dev clean
+
+help: ## Shows this list.
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  Options of make run: PROXIES=20 COOLDOWN=5s MAX_WAIT=3s, or any other as ARGS='--http-port 9080'"
+	@echo "  (all of them: make run ARGS=--help). Options of make test: ARGS='-k lease'."
+
+bootstrap:
+	@$(PYTHON) local/bootstrap.py
+
+bootstrap-dev:
+	@$(PYTHON) local/bootstrap.py --dev
+
+run: bootstrap ## Starts the whole system on embedded parts, ready to click; Ctrl-C stops it.
+	@exec $(BIN)/python -m local $(if $(PROXIES),--proxies $(PROXIES)) $(if $(COOLDOWN),--cooldown $(COOLDOWN)) \
+		$(if $(MAX_WAIT),--max-wait $(MAX_WAIT)) $(ARGS)
+
+test: bootstrap-dev ## Runs every test that needs nothing but Python: unit, contract, integration, acceptance.
+	@$(BIN)/python -m pytest -n 4 --dist worksteal --ignore tests/peers $(ARGS)
+
+test-fast: bootstrap-dev ## Runs the tests that need neither processes nor a database.
+	@$(BIN)/python -m pytest tests/unit $(ARGS)
+
+check: bootstrap-dev proto-check ## Checks format, lint, types, import contracts and protos.
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	PYTHONPATH=. $(BIN)/lint-imports --no-cache
+
+format: bootstrap-dev .build/proto-deps ## Formats the code and the protos.
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+	$(BIN)/buf format -w protos
+
+# google/rpc/status.proto is the one import from outside; it comes with googleapis-common-protos.
+.build/proto-deps: requirements.txt
+	@mkdir -p $@/google/rpc
+	@$(BIN)/python -c "import google.rpc, shutil; shutil.copy(list(google.rpc.__path__)[0] + '/status.proto', '$@/google/rpc/')"
+	@touch $@
+
+PROTOC = $(BIN)/python -m grpc_tools.protoc -Ilibs/common/pb=protos -I.build/proto-deps \
+	--plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
+	$(patsubst protos/%,libs/common/pb/%,$(shell find protos -name '*.proto' | sort))
+
+proto: bootstrap-dev .build/proto-deps ## Regenerates libs/common/pb from protos/.
+	@$(PROTOC) --python_out=. --pyi_out=. --grpc_python_out=. --mypy_grpc_out=quiet:.
+
+proto-check: bootstrap-dev .build/proto-deps ## Fails if protos/ is not clean, breaks its users, or libs/common/pb is not up to date.
+	$(BIN)/buf lint
+	$(BIN)/buf format --diff --exit-code protos
+	$(BIN)/buf build --exclude-source-info -o .build/image.binpb
+	$(BIN)/buf breaking .build/image.binpb --against protos/image.binpb
+	@rm -rf .build/generated && mkdir -p .build/generated
+	@$(PROTOC) --python_out=.build/generated --pyi_out=.build/generated --grpc_python_out=.build/generated \
+		--mypy_grpc_out=quiet:.build/generated
+	@diff -r --exclude=__init__.py --exclude=__pycache__ .build/generated/libs/common/pb libs/common/pb \
+		|| { echo 'libs/common/pb is not what protos/ gives: run make proto and commit the result'; exit 1; }
+
+proto-image: bootstrap-dev .build/proto-deps ## Accepts the present protos as what users rely on (at a release).
+	$(BIN)/buf build --exclude-source-info -o protos/image.binpb
+
+lock: bootstrap-dev ## Compiles the newest versions allowed by requirements*.in into the pinned requirements.
+	@for name in requirements requirements-local requirements-dev; do \
+		$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+			--no-emit-index-url --no-emit-find-links $$name.in --output-file $$name.txt || exit 1; \
+	done
+
+clean: ## Removes what was built and the state of make run; keeps .venv.
+	rm -rf .build .local .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
