@@ -1,0 +1,56 @@
+"""Logs are one JSON object a line, carry the trace they belong to, and are for people on a terminal."""
+
+import json
+import subprocess
+import sys
+
+PROGRAM = """
+import logging, sys
+from opentelemetry.sdk.trace import TracerProvider
+from libs.common import logs
+logs.setup("sample", sys.argv[1], "info")
+log = logs.get("sample.module")
+log.debug("not.written")
+log.info("click.answered", click_id="c1", wait_ms=12.5)
+with TracerProvider().get_tracer("t").start_as_current_span("span") as span:
+    log.warning("inside", trace=format(span.get_span_context().trace_id, "032x"))
+logging.getLogger("some.library").error("it %s", "broke")
+try:
+    1 / 0
+except ZeroDivisionError:
+    log.exception("failed")
+"""
+
+
+def lines(fmt: str) -> list[str]:
+    done = subprocess.run([sys.executable, "-c", PROGRAM, fmt], capture_output=True, text=True, check=True)
+    assert done.stdout == ""
+    return done.stderr.splitlines()
+
+
+def test_each_event_is_one_json_object() -> None:
+    click, inside, library, failed = (json.loads(line) for line in lines("json"))
+    assert click.pop("timestamp").endswith("Z")
+    assert click == {
+        "event": "click.answered",
+        "click_id": "c1",
+        "wait_ms": 12.5,
+        "level": "info",
+        "logger": "sample.module",
+        "service": "sample",
+    }
+    assert inside["trace_id"] == inside["trace"]
+    assert len(inside["span_id"]) == 16
+    assert (library["event"], library["level"], library["logger"]) == ("it broke", "error", "some.library")
+    assert "ZeroDivisionError" in failed["exception"]
+
+
+def test_without_a_terminal_auto_means_json() -> None:
+    assert json.loads(lines("auto")[0])["event"] == "click.answered"
+
+
+def test_the_console_form_is_for_people() -> None:
+    first, *_ = lines("console")
+    assert "click.answered" in first
+    assert "click_id=c1" in first
+    assert "trace_id" not in first
