@@ -1,0 +1,411 @@
+"""Fetches one URL after another as one isolated visitor: the adapter between the walk and libcurl.
+
+Isolation is by construction: a session has an easy handle of its own (and so its own cookies) and a share object of its
+own that holds its connections and TLS sessions. libcurl looks for connections to reuse in the share alone, so no walk
+ever rides on a connection of another one, whatever proxy and credentials they have in common, and closing the share
+closes every socket of the walk.
+"""
+
+import asyncio
+import ipaddress
+import socket
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import pycurl
+
+from services.tracer import faults
+from services.tracer.driver import Driver, Outcome
+from services.tracer.guard import Guard
+from services.tracer.model import Blame, Body, Exchange, Fault, Headers, Policy, Protocol, Proxy, StopReason, Timing
+from services.tracer.urls import Url
+
+MAX_HEADER_BYTES = 256 * 1024
+"""Of all header blocks of one hop together, 1xx answers included. One line ends at libcurl's 100 KiB."""
+
+DRAIN_BYTES = 64 * 1024
+DRAIN_SECONDS = 0.05
+"""How much of a body nobody needs is read, and for how long, to keep the connection for the next hop."""
+
+_ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+_HTTP_VERSIONS = {1: "1.0", 2: "1.1", 3: "2", 30: "3"}
+
+# libcurl has it, pycurl has no name for it.
+_SUPPRESS_CONNECT_HEADERS = 265
+
+Plan = Callable[[int, Headers], Body]
+
+
+@dataclass(frozen=True, slots=True)
+class TlsTrust:
+    """Whose certificates are trusted: a bundle file, or a directory of hashed certificates if there is none."""
+
+    file: str = ""
+    directory: str = ""
+
+
+class _Collector:
+    """Takes one response from libcurl, within bounds, and knows what became of it."""
+
+    __slots__ = (
+        "_body",
+        "_body_limit",
+        "_header_bytes",
+        "_lines",
+        "_on_drain",
+        "_plan",
+        "_received",
+        "body_cut",
+        "complete",
+        "headers",
+        "headers_too_large",
+        "request_left",
+        "status",
+        "tls_version",
+        "use",
+    )
+
+    def __init__(self, plan: Plan, body_limit: int, on_drain: Callable[[], None]) -> None:
+        self._plan = plan
+        self._body_limit = body_limit
+        self._on_drain = on_drain
+        self._lines: list[bytes] = []
+        self._header_bytes = 0
+        self._body: list[bytes] = []
+        self._received = 0
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.complete = False
+        self.use = Body.SKIP
+        self.request_left = False
+        self.headers_too_large = False
+        self.body_cut = False
+        self.tls_version = ""
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(self._body)
+
+    def before_request(self, *_addresses: object) -> int:
+        """Notes that the connection stands, tunnel and TLS included, and the request is about to go out."""
+        self.request_left = True
+        return pycurl.PREREQFUNC_OK
+
+    def header(self, line: bytes) -> int | None:
+        """Takes a header line; a status line begins a block anew, because 1xx answers come before the real one."""
+        if self.complete:
+            return None
+        self._header_bytes += len(line)
+        if self._header_bytes > MAX_HEADER_BYTES:
+            self.headers_too_large = True
+            return -1
+        if line[:5] == b"HTTP/":
+            self._lines = []
+            self.status = _status(line)
+        elif line not in {b"\r\n", b"\n"}:
+            self._lines.append(line)
+        elif self.status >= 200 or self.status == 101:
+            return self._end_of_headers()
+        return None
+
+    def _end_of_headers(self) -> int | None:
+        for line in self._lines:
+            name, _, value = line.partition(b":")
+            self.headers.append((name.strip().lower(), value.strip()))
+        self.complete = True
+        self.use = self._plan(self.status, self.headers)
+        if self.use is Body.SKIP:
+            return -1
+        if self.use is Body.DRAIN:
+            self._on_drain()
+        return None
+
+    def body_part(self, part: bytes) -> int | None:
+        """Takes decoded bytes of the body; ends the transfer when there are enough."""
+        self._received += len(part)
+        if self.use is Body.DRAIN:
+            return 0 if self._received > DRAIN_BYTES else None
+        self._body.append(part)
+        if self._received < self._body_limit:
+            return None
+        self._body[-1] = part[: len(part) - (self._received - self._body_limit)]
+        self.body_cut = True
+        return 0
+
+    def debug(self, kind: int, data: bytes) -> None:
+        """Takes libcurl's running commentary, only for the TLS version, which it tells in no other way."""
+        if kind == pycurl.INFOTYPE_TEXT and data.startswith(b"SSL connection using "):
+            self.tls_version = data.split(maxsplit=4)[3].decode("ascii", "replace")
+
+
+def _status(line: bytes) -> int:
+    parts = line.split(maxsplit=2)
+    return int(parts[1]) if len(parts) > 1 and parts[1].isdigit() else 0
+
+
+class Session:
+    """One visitor on his way through one proxy: cookies and connections last as long as it is open."""
+
+    def __init__(self, driver: Driver, guard: Guard, trust: TlsTrust, proxy: Proxy | None, policy: Policy) -> None:
+        """Prepares a session; nothing is connected before the first fetch."""
+        self._driver = driver
+        self._guard = guard
+        self._proxy = proxy
+        self._loop = asyncio.get_running_loop()
+        self._share = pycurl.CurlShare()
+        self._share.setopt(pycurl.SH_SHARE, pycurl.LOCK_DATA_CONNECT)
+        self._share.setopt(pycurl.SH_SHARE, pycurl.LOCK_DATA_SSL_SESSION)
+        self._curl = pycurl.Curl()
+        self._host = ""
+        self._tls_versions: dict[tuple[str, str, int], str] = {}
+        self._dial_refused = False
+        self._ambiguous = False
+        self._dialled: list[socket.socket] = []
+        self._aborted: Fault | None = None
+        self._configure(trust, policy)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Closes every connection of the session."""
+        self._curl.close()
+        self._share.close()
+
+    def abort(self, fault: Fault) -> None:
+        """Ends the fetch that is under way, and every later one, with that fault."""
+        self._aborted = fault
+        self._driver.finish(self._curl, Outcome(pycurl.E_ABORTED_BY_CALLBACK, ""))
+
+    async def fetch(self, url: Url, *, timeout: float, body_limit: int, plan: Plan) -> Exchange:
+        """Requests a URL with GET and returns what came of it; never raises for what a network or peer does.
+
+        `timeout` is in seconds and covers all phases. `plan` is asked once what the body is good for, as soon as the
+        status and headers are known.
+        """
+        curl = self._curl
+        drain: asyncio.TimerHandle | None = None
+
+        def on_drain() -> None:
+            nonlocal drain
+            drain = self._loop.call_later(DRAIN_SECONDS, self._driver.finish, curl)
+
+        collector = _Collector(plan, body_limit, on_drain)
+        started = time.perf_counter()
+        self._aim(url, timeout, collector)
+        try:
+            if self._aborted is None:
+                outcome = await self._driver.perform(curl)
+            else:
+                outcome = Outcome(pycurl.E_ABORTED_BY_CALLBACK, "")
+        finally:
+            if drain is not None:
+                drain.cancel()
+            while self._dialled:
+                self._dialled.pop().close()
+        return self._exchange(url, outcome, collector, time.perf_counter() - started)
+
+    def _configure(self, trust: TlsTrust, policy: Policy) -> None:
+        curl = self._curl
+        options: Mapping[int, object] = {
+            pycurl.SHARE: self._share,
+            pycurl.NOSIGNAL: 1,
+            # Redirects are the walk's to judge; credentials and cookies are decided anew at each hop.
+            pycurl.FOLLOWLOCATION: 0,
+            pycurl.PROTOCOLS: pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS,
+            pycurl.PATH_AS_IS: 1,
+            pycurl.HTTP09_ALLOWED: 0,
+            # An empty name turns the cookie engine on and reads no file.
+            pycurl.COOKIEFILE: "",
+            # zstd is not asked for, because this libcurl cannot read it.
+            pycurl.ENCODING: "gzip, deflate, br",
+            pycurl.USERAGENT: policy.user_agent.encode(),
+            pycurl.HTTPHEADER: [
+                f"Accept: {_ACCEPT}",
+                *([f"Accept-Language: {policy.accept_language}".encode()] if policy.accept_language else []),
+                # A header that libcurl adds for old proxies, and that a simple one would pass on to the origin.
+                "Proxy-Connection:",
+            ],
+            pycurl.PROXYHEADER: ["Proxy-Connection:"],
+            pycurl.HEADEROPT: pycurl.HEADER_SEPARATE,
+            _SUPPRESS_CONNECT_HEADERS: 1,
+            # Set in any case, so that no variable of the environment ever chooses the way out.
+            pycurl.PROXY: "",
+            pycurl.NOPROXY: "",
+            pycurl.SSL_VERIFYPEER: 0 if policy.allow_insecure_tls else 1,
+            pycurl.SSL_VERIFYHOST: 0 if policy.allow_insecure_tls else 2,
+        }
+        for option, value in options.items():
+            curl.setopt(option, value)
+        for file_option, directory_option in (
+            (pycurl.CAINFO, pycurl.CAPATH),
+            (pycurl.PROXY_CAINFO, pycurl.PROXY_CAPATH),
+        ):
+            if trust.file:
+                # Without a directory libcurl keeps the parsed bundle, which saves parsing it for every connection.
+                curl.setopt(file_option, trust.file)
+                curl.unsetopt(directory_option)
+            elif trust.directory:
+                curl.unsetopt(file_option)
+                curl.setopt(directory_option, trust.directory)
+        if self._proxy is None:
+            curl.setopt(pycurl.OPENSOCKETFUNCTION, self._open_socket)
+        else:
+            self._use(self._proxy)
+
+    def _use(self, proxy: Proxy) -> None:
+        host = f"[{proxy.host}]" if ":" in proxy.host else proxy.host
+        self._curl.setopt(pycurl.PROXY, f"{proxy.protocol.value}://{host}:{proxy.port}")
+        if proxy.username or proxy.password:
+            self._curl.setopt(pycurl.PROXYAUTH, pycurl.HTTPAUTH_BASIC)
+            self._curl.setopt(pycurl.PROXYUSERNAME, proxy.username.encode())
+            self._curl.setopt(pycurl.PROXYPASSWORD, proxy.password.encode())
+
+    def _aim(self, url: Url, timeout: float, collector: _Collector) -> None:
+        curl = self._curl
+        self._host = url.host
+        self._dial_refused = False
+        bare = url.public.partition("#")[0]
+        curl.setopt(pycurl.URL, bare)
+        # libcurl would leave out an empty query.
+        curl.setopt(pycurl.REQUEST_TARGET, bare if self._forwards(url) else url.request_target)
+        credentials = url.credentials
+        if credentials is None:
+            curl.unsetopt(pycurl.USERNAME)
+            curl.unsetopt(pycurl.PASSWORD)
+        else:
+            curl.setopt(pycurl.USERNAME, credentials[0])
+            curl.setopt(pycurl.PASSWORD, credentials[1])
+        curl.setopt(pycurl.FRESH_CONNECT, 1 if self._ambiguous else 0)
+        curl.setopt(pycurl.TIMEOUT_MS, max(1, int(timeout * 1000)))
+        curl.setopt(pycurl.HEADERFUNCTION, collector.header)
+        curl.setopt(pycurl.WRITEFUNCTION, collector.body_part)
+        curl.setopt(pycurl.PREREQFUNCTION, collector.before_request)
+        secure = url.scheme == "https"
+        curl.setopt(pycurl.VERBOSE, 1 if secure else 0)
+        if secure:
+            curl.setopt(pycurl.DEBUGFUNCTION, collector.debug)
+
+    def _forwards(self, url: Url) -> bool:
+        """Says whether the proxy gets the request itself, in absolute form, instead of opening a tunnel."""
+        return self._proxy is not None and self._proxy.protocol is not Protocol.SOCKS5 and url.scheme == "http"
+
+    def _open_socket(self, _purpose: int, address: pycurl.CurlSockAddr) -> socket.socket | int:
+        """Opens a socket to an address that a name resolved to, unless the guard refuses it: the last moment to."""
+        family, kind, protocol, target = address
+        dialled = ipaddress.ip_address(str(target[0]).partition("%")[0])
+        if self._guard.dialled_refusal(self._host, dialled) is not None:
+            self._dial_refused = True
+            return pycurl.SOCKET_BAD
+        try:
+            opened = socket.socket(family, kind, protocol)
+        except OSError:
+            # Out of descriptors; nothing may be raised into libcurl.
+            return pycurl.SOCKET_BAD
+        # libcurl gets a duplicate of the descriptor; this one is closed when the fetch ends.
+        self._dialled.append(opened)
+        return opened
+
+    def _exchange(self, url: Url, outcome: Outcome, collector: _Collector, total: float) -> Exchange:
+        info = self._curl.getinfo
+        body_error = ""
+        fault = self._aborted
+        if fault is None and outcome.code and not (collector.complete and _is_harmless(outcome.code)):
+            fault = self._fault(outcome, collector)
+        elif outcome.code and collector.use is Body.READ and not collector.body_cut:
+            body_error = "BODY_UNDECODABLE" if outcome.code == pycurl.E_BAD_CONTENT_ENCODING else "BODY_TRUNCATED"
+        request_left = collector.request_left
+        if fault is None and collector.status == 407 and self._forwards(url):
+            # The proxy itself answered, so nothing was passed on.
+            fault = faults.auth_required()
+            request_left = False
+        # A length beside chunks lets an origin put one response inside another; whoever does it loses reuse for good.
+        names = {name for name, _ in collector.headers}
+        self._ambiguous = self._ambiguous or {b"content-length", b"transfer-encoding"} <= names
+        if collector.tls_version and info(pycurl.APPCONNECT_TIME_T):
+            # A connection that is used again says nothing of its TLS any more.
+            self._tls_versions[url.origin] = collector.tls_version
+        address = info(pycurl.PRIMARY_IP)
+        return Exchange(
+            status=collector.status if collector.complete else 0,
+            headers=collector.headers,
+            body=collector.body if collector.use is Body.READ else b"",
+            body_error=body_error,
+            fault=fault,
+            request_left=request_left,
+            timing=Timing(
+                total=total,
+                dns=_phase(info(pycurl.NAMELOOKUP_TIME_T)),
+                connect=_phase(info(pycurl.CONNECT_TIME_T)),
+                tls=_phase(info(pycurl.APPCONNECT_TIME_T)),
+                first_byte=_phase(info(pycurl.STARTTRANSFER_TIME_T)) if collector.status else None,
+            ),
+            remote_address=_joined(address, info(pycurl.PRIMARY_PORT)) if address else "",
+            http_version=_HTTP_VERSIONS.get(info(pycurl.INFO_HTTP_VERSION), "") if collector.status else "",
+            tls_version=self._tls_versions.get(url.origin, "") if request_left else "",
+            bytes_received=info(pycurl.HEADER_SIZE) + int(info(pycurl.SIZE_DOWNLOAD_T)),
+            bytes_sent=info(pycurl.REQUEST_SIZE),
+        )
+
+    def _fault(self, outcome: Outcome, collector: _Collector) -> Fault:
+        if collector.headers_too_large:
+            return Fault(
+                StopReason.HEADERS_TOO_LARGE,
+                "HEADERS_TOO_LARGE",
+                Blame.TARGET,
+                "the headers are larger than is read",
+            )
+        info = self._curl.getinfo
+        connect_status = info(pycurl.HTTP_CONNECTCODE)
+        verify_result = info(pycurl.SSL_VERIFYRESULT)
+        # libcurl sets the result to a failure when a handshake begins; a tunnel through HTTP tells it by its status.
+        tunnelled = self._proxy is not None and self._proxy.protocol is not Protocol.SOCKS5
+        return faults.fault_of(
+            faults.Breakdown(
+                code=outcome.code,
+                words=outcome.message,
+                proxied=self._proxy is not None,
+                request_left=collector.request_left,
+                status=collector.status,
+                resolved=info(pycurl.NAMELOOKUP_TIME_T) > 0,
+                connected=info(pycurl.CONNECT_TIME_T) > 0,
+                connect_status=connect_status,
+                socks_code=info(pycurl.PROXY_ERROR),
+                origin_tls_begun=200 <= connect_status < 300 if tunnelled else verify_result != 0,
+                verify_result=verify_result,
+                proxy_verify_result=info(pycurl.PROXY_SSL_VERIFYRESULT),
+                dial_refused=self._dial_refused,
+            )
+        )
+
+
+def _is_harmless(code: int) -> bool:
+    """Says whether a transfer that broke after its headers still tells where it leads; one that took too long fails."""
+    return code != pycurl.E_OPERATION_TIMEDOUT
+
+
+def _phase(microseconds: int) -> float | None:
+    return microseconds / 1_000_000 if microseconds > 0 else None
+
+
+def _joined(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+class Fetcher:
+    """Opens sessions; one per process."""
+
+    def __init__(self, driver: Driver, guard: Guard, trust: TlsTrust) -> None:
+        """Holds what all sessions have in common."""
+        self._driver = driver
+        self._guard = guard
+        self._trust = trust
+
+    def session(self, proxy: Proxy | None, policy: Policy) -> Session:
+        """Opens a session for one walk, to be entered as a context manager."""
+        return Session(self._driver, self._guard, self._trust, proxy, policy)

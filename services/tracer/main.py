@@ -1,0 +1,58 @@
+"""Wires the tracer together, top to bottom."""
+
+import asyncio
+
+from libs.common import lifecycle, logs, settings, telemetry
+from libs.common.rpc.server import Server
+from services.tracer import redirects, walker
+from services.tracer.driver import Driver
+from services.tracer.fetcher import Fetcher, TlsTrust
+from services.tracer.guard import Guard
+from services.tracer.servicer import Tracer
+from services.tracer.settings import TracerSettings
+
+# How long before the server cuts its calls off they are asked to end, so that their results still get through.
+_RESULT_SECONDS = 1.0
+
+
+def main() -> None:
+    """Runs the tracer until it is told to stop."""
+    chosen = settings.load(TracerSettings)
+    logs.setup("tracer", chosen.log_format, chosen.log_level)
+
+    async def serve(stop: asyncio.Event) -> None:
+        reporting = telemetry.setup("tracer")
+        try:
+            await run(chosen, stop)
+        finally:
+            await reporting.shutdown()
+
+    lifecycle.run(serve)
+
+
+async def run(chosen: TracerSettings, stop: asyncio.Event) -> None:
+    """Serves until `stop` is set, then drains: walks finish within the grace, and what is left is cancelled."""
+    guard = Guard(
+        allowed_networks=chosen.allowed_networks,
+        allowed_hosts=chosen.allowed_hosts,
+        own_hosts=chosen.own_hosts,
+    )
+    walks = walker.Settings(
+        lease_margin=chosen.lease_margin,
+        app_schemes=redirects.APP_SCHEMES | {scheme.lower() for scheme in chosen.app_schemes},
+        user_agent=chosen.user_agent,
+    )
+    async with Driver() as driver:
+        fetcher = Fetcher(driver, guard, TlsTrust(chosen.trusted_file()))
+        tracer = Tracer(fetcher, guard, walks, max_traces=chosen.max_traces, allow_direct=chosen.allow_direct)
+        server = Server(
+            chosen.listen,
+            [tracer.service],
+            reflection=chosen.reflection,
+            grace=chosen.grace,
+            drain_delay=chosen.drain_delay,
+        )
+        async with server:
+            await stop.wait()
+            patience = chosen.drain_delay + max(0.0, chosen.grace - _RESULT_SECONDS)
+            asyncio.get_running_loop().call_later(patience, tracer.stop_walks)

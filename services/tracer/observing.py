@@ -1,0 +1,108 @@
+"""What a walk leaves behind for operators: one span per hop, one log line per hop and per walk, and metrics.
+
+Nothing here shows a query value, a fragment or a credential.
+"""
+
+import time
+
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind, Status, StatusCode
+from prometheus_client import Counter, Gauge, Histogram
+
+from libs.common import logs
+from services.tracer import urls
+from services.tracer.model import Hop, Proxy, Result, TraceRequest
+
+log = logs.get(__name__)
+_tracer = trace.get_tracer(__name__)
+
+_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0, 5.0, 10.0, 20.0, 40.0, 60.0)
+IN_FLIGHT = Gauge("clicktrace_tracer_traces_in_flight", "Walks that are under way; what the autoscaler reads.")
+BUSY = Counter("clicktrace_tracer_busy", "Calls that were turned away because too many walks were under way.")
+_HOP_TIME = Histogram("clicktrace_tracer_hop_seconds", "How long hops took.", buckets=_SECONDS)
+_TRACE_TIME = Histogram("clicktrace_tracer_trace_seconds", "How long walks took.", buckets=_SECONDS)
+_HOPS = Histogram(
+    "clicktrace_tracer_trace_hops", "How many hops walks had.", buckets=(0, 1, 2, 3, 5, 8, 12, 20, 50, 100)
+)
+_STOPS = Counter("clicktrace_tracer_stops", "Why walks ended.", ["stop_reason", "blame"])
+_BYTES = Counter("clicktrace_tracer_bytes", "Bytes that went through proxies, both ways.", ["provider"])
+
+
+def observe_hop(request: TraceRequest, hop: Hop) -> None:
+    """Records a hop that has just ended."""
+    _HOP_TIME.observe(hop.timing.total)
+    url = urls.parse(hop.url)
+    host = url.host if url is not None else ""
+    log.debug(
+        "trace.hop",
+        trace=request.trace_id,
+        index=hop.index,
+        host=host,
+        status=hop.status,
+        kind=hop.kind.name if hop.kind else None,
+        error=hop.error or None,
+        seconds=round(hop.timing.total, 4),
+    )
+    if url is not None and trace.get_current_span().is_recording():
+        _record_span(url, hop, request.proxy)
+
+
+def _record_span(url: urls.Url, hop: Hop, proxy: Proxy | None) -> None:
+    """Records the span of a hop afterwards, by the stable HTTP conventions; it is a child of the call's span."""
+    end = time.time_ns()
+    span = _tracer.start_span("GET", kind=SpanKind.CLIENT, start_time=end - int(hop.timing.total * 1e9))
+    span.set_attributes(
+        {
+            "http.request.method": "GET",
+            "url.full": url.without_query,
+            "url.scheme": url.scheme,
+            "server.address": url.host,
+            "server.port": url.port,
+            "clicktrace.hop.index": hop.index,
+        }
+    )
+    optional: dict[str, str | int] = {
+        "http.request.resend_count": hop.index,
+        "http.response.status_code": hop.status,
+        "network.protocol.version": hop.http_version,
+        "tls.protocol.version": hop.tls_version.removeprefix("TLSv"),
+        "network.peer.address": hop.remote_address.rpartition(":")[0],
+        "clicktrace.hop.kind": hop.kind.name if hop.kind else "",
+        "clicktrace.proxy.provider": proxy.provider if proxy else "",
+        "clicktrace.proxy.country": proxy.country if proxy else "",
+    }
+    span.set_attributes({name: value for name, value in optional.items() if value})
+    if hop.error or hop.status >= 400:
+        span.set_attribute("error.type", hop.error or str(hop.status))
+        span.set_status(Status(StatusCode.ERROR))
+    span.end(end)
+
+
+def observe_result(request: TraceRequest, result: Result) -> None:
+    """Records the end of a walk."""
+    failure = result.failure
+    _TRACE_TIME.observe(result.total_time)
+    _HOPS.observe(result.hops)
+    _STOPS.labels(result.stop_reason.name, failure.blame.name if failure else "NONE").inc()
+    if request.proxy is not None:
+        _BYTES.labels(request.proxy.provider).inc(result.bytes)
+    url = urls.parse(result.final_url)
+    log.info(
+        "trace.ended",
+        trace=request.trace_id,
+        stop=result.stop_reason.name,
+        hops=result.hops,
+        host=url.host if url is not None else "",
+        reason=failure.reason if failure else None,
+        blame=failure.blame.name if failure else None,
+        seconds=round(result.total_time, 3),
+        bytes=result.bytes,
+    )
+    span = trace.get_current_span()
+    if span.is_recording():
+        span.set_attribute("clicktrace.stop_reason", result.stop_reason.name)
+        span.set_attribute("clicktrace.hops", result.hops)
+        if failure is not None:
+            span.set_attribute("clicktrace.failure.reason", failure.reason)
+            span.set_attribute("clicktrace.failure.blame", failure.blame.name)
+            span.set_attribute("clicktrace.target_reached", failure.target_reached)

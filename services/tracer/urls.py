@@ -1,0 +1,137 @@
+"""URLs as the WHATWG URL standard has them, and their parameters byte for byte."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from urllib.parse import unquote_to_bytes
+
+import ada_url
+
+from services.tracer.model import Parameter
+
+WEB_SCHEMES = frozenset({"http", "https"})
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class Url:
+    """A parsed URL; `href` is its serialization and pure ASCII."""
+
+    href: str
+    scheme: str
+    """Lower case, without the colon."""
+    host: str
+    """Lower case and in ASCII; an IPv6 literal has its brackets; empty for a URL without one."""
+    port: int
+    """The effective port; 0 for a scheme that has none of its own."""
+    fragment: str | None
+    """What follows `#`; None without one, which differs from an empty one when it is inherited."""
+
+    @property
+    def origin(self) -> tuple[str, str, int]:
+        """The scheme, host and port."""
+        return self.scheme, self.host, self.port
+
+    @property
+    def authority(self) -> str:
+        """The host and port as they stand in a Host header: no port where it is the default."""
+        return self.host if self.port == _DEFAULT_PORTS.get(self.scheme) else f"{self.host}:{self.port}"
+
+    @property
+    def request_target(self) -> str:
+        """The path and query as they stand in a request line."""
+        bare = self.href.partition("#")[0]
+        return bare[bare.find("/", len(self.scheme) + 3) :]
+
+    @property
+    def credentials(self) -> tuple[bytes, bytes] | None:
+        """The user name and password of the URL, percent-decoded; None without any."""
+        userinfo, separator, _ = self._userinfo_and_host()
+        if not separator:
+            return None
+        name, _, password = userinfo.partition(":")
+        return unquote_to_bytes(name), unquote_to_bytes(password)
+
+    @property
+    def public(self) -> str:
+        """The URL without its user name and password."""
+        userinfo, separator, _ = self._userinfo_and_host()
+        if not separator:
+            return self.href
+        start = len(self.scheme) + 3
+        return self.href[:start] + self.href[start + len(userinfo) + 1 :]
+
+    @property
+    def without_query(self) -> str:
+        """The URL without credentials, query and fragment: what logs and spans may show."""
+        return self.public.partition("#")[0].partition("?")[0]
+
+    def with_fragment(self, fragment: str) -> "Url":
+        """Returns the URL with that fragment, as it stood elsewhere."""
+        return replace(self, href=f"{self.href.partition('#')[0]}#{fragment}", fragment=fragment)
+
+    def _userinfo_and_host(self) -> tuple[str, str, str]:
+        """Splits the authority at its `@`; the serialization has at most one, the others are percent-encoded."""
+        if self.scheme not in WEB_SCHEMES:
+            return "", "", ""
+        start = len(self.scheme) + 3
+        return self.href[start : self.href.find("/", start)].partition("@")
+
+
+def parse(text: str, base: Url | None = None) -> Url | None:
+    """Parses text, relative to `base` if given, as the WHATWG URL standard does; None if it is no URL.
+
+    Lone surrogates, which no encoding has, make it no URL too.
+    """
+    try:
+        parsed = ada_url.URL(text) if base is None else ada_url.URL(text, base.href)
+    except (ValueError, UnicodeEncodeError):
+        return None
+    href = parsed.href
+    scheme, _, _ = href.partition(":")
+    port = parsed.port
+    _, separator, fragment = href.partition("#")
+    return Url(
+        href=href,
+        scheme=scheme,
+        host=parsed.hostname,
+        port=int(port) if port else _DEFAULT_PORTS.get(scheme, 0),
+        fragment=fragment if separator else None,
+    )
+
+
+def parse_bytes(raw: bytes, base: Url | None = None) -> Url | None:
+    """Parses the bytes of a header as browsers do: those that are not ASCII are percent-encoded one by one.
+
+    So UTF-8 comes out as UTF-8, other bytes survive as they were, and a host, which the standard percent-decodes,
+    still becomes punycode.
+    """
+    return parse(escape(raw), base)
+
+
+def escape(raw: bytes) -> str:
+    """Returns bytes as ASCII text, those that are not ASCII percent-encoded one by one."""
+    if raw.isascii():
+        return raw.decode("ascii")
+    return "".join(chr(byte) if byte < 0x80 else f"%{byte:02X}" for byte in raw)
+
+
+def parameters(url: Url) -> tuple[Parameter, ...]:
+    """Returns the parameters of the query, then those of the fragment, in order, with duplicates, nothing decoded."""
+    bare, _, fragment = url.href.partition("#")
+    query = bare.partition("?")[2]
+    return (*_pairs(query, in_fragment=False), *_pairs(_query_of_fragment(fragment), in_fragment=True))
+
+
+def _query_of_fragment(fragment: str) -> str:
+    """Returns what a fragment says in the form of parameters: `#a=b` as well as `#/route?a=b`."""
+    before, mark, after = fragment.partition("?")
+    if mark and "=" not in before:
+        return after
+    return fragment if "=" in fragment else ""
+
+
+def _pairs(text: str, *, in_fragment: bool) -> Iterator[Parameter]:
+    for piece in text.split("&"):
+        if piece:
+            name, separator, value = piece.partition("=")
+            yield Parameter(name, value, in_fragment, no_equals=not separator)
