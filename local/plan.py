@@ -1,0 +1,128 @@
+"""What a run consists of, as data: each process with its settings and how it is known to be ready."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from local.options import Options
+from local.readiness import GrpcHealth, HttpOk
+from local.supervisor import Process
+
+HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a run keeps what it keeps."""
+
+    state: Path
+
+    @property
+    def credentials(self) -> Path:
+        """The secret files of proxy providers."""
+        return self.state / "credentials"
+
+    @property
+    def logs(self) -> Path:
+        """What each process said, since its last start and the one before."""
+        return self.state / "logs"
+
+    @property
+    def postgres(self) -> Path:
+        """The embedded PostgreSQL."""
+        return self.state / "postgres"
+
+    @property
+    def database_url(self) -> Path:
+        """How to connect to the database; secret."""
+        return self.state / "database-url"
+
+    @property
+    def proxy_count(self) -> Path:
+        """The most demo proxies that any run has put into the pool."""
+        return self.state / "proxies"
+
+
+def tracer(options: Options) -> Process:
+    """The tracer, allowed to reach the demo network."""
+    address = f"{HOST}:{options.tracer_port}"
+    return _service(
+        options,
+        "tracer",
+        {
+            "TRACER_LISTEN": address,
+            "TRACER_ALLOWED_NETWORKS": "127.0.0.0/8",
+            "TRACER_ALLOWED_HOSTS": ".localhost",
+            "TRACER_GRACE": "2s",
+        },
+        GrpcHealth(address),
+    )
+
+
+def pool_manager(options: Options, places: Places, database_url: str) -> Process:
+    """The pool manager, with the credentials of the demo proxies."""
+    address = f"{HOST}:{options.pool_port}"
+    return _service(
+        options,
+        "pool_manager",
+        {
+            "POOL_LISTEN": address,
+            "POOL_COOLDOWN": f"{options.cooldown}s",
+            "POOL_CREDENTIALS_DIR": str(places.credentials),
+            "POOL_GRACE": "2s",
+            "DATABASE_URL": database_url,
+        },
+        GrpcHealth(address),
+    )
+
+
+def gateway(options: Options, database_url: str) -> Process:
+    """The gateway, in front of the other two."""
+    internal = f"{HOST}:{options.internal_port}"
+    return _service(
+        options,
+        "gateway",
+        {
+            "GATEWAY_LISTEN": f"{HOST}:{options.http_port}",
+            "GATEWAY_INTERNAL_LISTEN": internal,
+            "GATEWAY_GRPC_LISTEN": f"{HOST}:{options.grpc_port}",
+            "GATEWAY_POOL_TARGET": f"dns:///{HOST}:{options.pool_port}",
+            "GATEWAY_TRACER_TARGET": f"dns:///{HOST}:{options.tracer_port}",
+            "GATEWAY_MAX_WAIT": f"{options.max_wait}s",
+            # Ctrl-C is not to wait for a chain that is slow on purpose.
+            "GATEWAY_GRACE": "2s",
+            "DATABASE_URL": database_url,
+        },
+        HttpOk(internal, "/readyz"),
+    )
+
+
+def migration(options: Options, service: str, database_url: str) -> Process:
+    """Brings the schema of a service up to date."""
+    return Process(
+        f"{service} migrate",
+        ("-m", f"services.{service}", "migrate"),
+        {**options.environment, "LOG_FORMAT": "json", "DATABASE_URL": database_url},
+    )
+
+
+def demo(options: Options, secret: Path, proxies: int) -> Process:
+    """The demo proxies and the offer network."""
+    arguments = {
+        "--credentials": secret,
+        "--proxies": proxies,
+        "--proxy-port": options.proxy_port,
+        "--port": options.demo_port,
+        "--slow-hop": options.slow_hop,
+    }
+    return Process(
+        "demo",
+        ("-m", "local.demo", *(f"{name}={value}" for name, value in arguments.items())),
+        options.environment,
+        HttpOk(f"{HOST}:{options.demo_port}", "/"),
+    )
+
+
+def _service(options: Options, name: str, settings: Mapping[str, str], ready: GrpcHealth | HttpOk) -> Process:
+    environment = {**options.environment, "LOG_FORMAT": "json", **settings}
+    return Process(name, ("-m", f"services.{name}"), environment, ready)

@@ -1,0 +1,224 @@
+"""One run from the first check to the last process: starts what can start, in parallel, and ends it in order."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from local import checks, credentials, plan
+from local.console import Console
+from local.errors import LocalError
+from local.logview import render
+from local.options import ROOT, Options
+from local.plan import HOST, Places
+from local.postgres import EmbeddedPostgres
+from local.supervisor import Supervisor
+from local.table import addresses
+
+_START_PATIENCE = 40.0
+_MIGRATION_PATIENCE = 120.0
+_STOP_PATIENCE = 6.0
+_DATABASE = "clicktrace"
+_DATABASE_LOOK = 0.5
+
+T = TypeVar("T")
+
+
+async def run(options: Options, console: Console) -> None:
+    """Runs everything until a signal comes; raises LocalError when something cannot start, or dies.
+
+    The first SIGINT, SIGTERM or SIGHUP ends the run in order; the second ends it at once, and the kernel ends the
+    processes with it.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            os._exit(130)
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, on_signal)
+    checks.check_machine()
+    with checks.only_run(options.state_dir):
+        await _Run(options, console).until(stop)
+
+
+class _Run:
+    def __init__(self, options: Options, console: Console) -> None:
+        self._options = options
+        self._console = console
+        self._places = Places(options.state_dir)
+        self._supervisor = Supervisor(ROOT, self._places.logs, self._show)
+        self._postgres: EmbeddedPostgres | None = None
+        self._postgres_start: asyncio.Future[None] | None = None
+        self._began = time.monotonic()
+        self._proxies_before = _read_count(self._places)
+
+    async def until(self, stop: asyncio.Event) -> None:
+        stopped: asyncio.Task[Any] = asyncio.create_task(stop.wait(), name="stop")
+        life: asyncio.Task[Any] = asyncio.create_task(self._live(), name="run")
+        waited: set[asyncio.Future[Any]] = {stopped, life, self._supervisor.died}
+        try:
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            if stop.is_set():
+                self._console.note("stopping …")
+            if life.done():
+                life.result()  # it ends only by failing
+            if self._supervisor.died.done() and not stop.is_set():
+                child = self._supervisor.died.result()
+                await asyncio.wait({child.watch})
+                raise self._supervisor.obituary(child)
+        finally:
+            await _cancel(life, stopped)
+            await self._stop()
+        self._console.note("stopped")
+
+    async def _live(self) -> None:
+        try:
+            await self._start()
+        except BaseExceptionGroup as group:
+            raise _first(group) from None
+        self._console.title(f"Ready in {time.monotonic() - self._began:.1f} s.")
+        self._console.table(addresses(self._options, self._places, embedded=self._postgres is not None))
+        self._console.line()
+        while True:
+            await asyncio.sleep(_DATABASE_LOOK)
+            if self._postgres and self._postgres.poll() is not None:
+                raise LocalError(f"PostgreSQL ended by itself; its log is {self._postgres.log}")
+
+    async def _start(self) -> None:
+        options, supervisor = self._options, self._supervisor
+        proxies = max(options.proxies, self._proxies_before)
+        checks.check_ports(options, proxies)
+        secret = credentials.ensure(self._places.credentials)
+        async with asyncio.TaskGroup() as group:
+            # What needs no database loads while the database starts; the services wait for what they need to be ready.
+            tracer = group.create_task(
+                self._step("tracer", supervisor.start(plan.tracer(options), patience=_START_PATIENCE))
+            )
+            demo = group.create_task(
+                self._step(
+                    "demo world", supervisor.start(plan.demo(options, secret, proxies), patience=_START_PATIENCE)
+                )
+            )
+            database_url = await self._step("postgres", self._database())
+            migrations = {
+                service: group.create_task(
+                    self._step(
+                        f"migrate {service}",
+                        supervisor.run(plan.migration(options, service, database_url), patience=_MIGRATION_PATIENCE),
+                    )
+                )
+                for service in ("pool_manager", "gateway")
+            }
+            await migrations["pool_manager"]
+            pool_manager = plan.pool_manager(options, self._places, database_url)
+            await self._step("pool_manager", supervisor.start(pool_manager, patience=_START_PATIENCE))
+            provisioning = group.create_task(self._provision())
+            await asyncio.gather(migrations["gateway"], tracer, demo)
+            gateway = plan.gateway(options, database_url)
+            await self._step("gateway", supervisor.start(gateway, patience=_START_PATIENCE))
+            await provisioning
+            await self._step("demo offers", self._create_offers(), remark=str)
+
+    async def _database(self) -> str:
+        if self._options.database_url:
+            await _connect(self._options.database_url)
+            return self._options.database_url
+        self._postgres = EmbeddedPostgres(self._places.postgres, self._options.postgres_port)
+        # In a thread, because it may have to wait for an earlier server; the threads of the loop live as long as we do.
+        self._postgres_start = asyncio.ensure_future(asyncio.to_thread(self._postgres.start))
+        await asyncio.shield(self._postgres_start)
+        connection = await _connect(self._postgres.url(), keep=True)
+        try:
+            if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", _DATABASE):
+                await connection.execute(f"CREATE DATABASE {_DATABASE}")
+        finally:
+            await connection.close()
+        url = self._postgres.url(_DATABASE)
+        self._places.database_url.touch(mode=0o600)
+        self._places.database_url.write_text(f"{url}\n")
+        return url
+
+    async def _provision(self) -> None:
+        from local import provision
+
+        options, pool = self._options, f"{HOST}:{self._options.pool_port}"
+        token = options.environment.get("POOL_OPERATOR_TOKEN", "")
+        await self._step(
+            "demo proxies",
+            provision.provision_proxies(pool, count=options.proxies, port=options.proxy_port, token=token),
+            remark=str,
+        )
+        known = self._proxies_before
+        if known > options.proxies:
+            if await provision.retire_proxies(pool, first=options.proxies + 1, last=known, token=token):
+                known = options.proxies
+            else:
+                self._console.note(f"the pool keeps all {known} demo proxies of an earlier run, and all of them listen")
+        self._places.proxy_count.write_text(f"{max(known, options.proxies)}\n")
+
+    async def _create_offers(self) -> str:
+        from local import provision
+
+        token = self._options.environment.get("GATEWAY_OPERATOR_TOKEN", "")
+        return await provision.create_offers(
+            f"{HOST}:{self._options.grpc_port}", demo_port=self._options.demo_port, token=token
+        )
+
+    async def _step(self, name: str, work: Awaitable[T], *, remark: Callable[[T], str] | None = None) -> T:
+        began = time.monotonic()
+        result = await work
+        self._console.step(name, time.monotonic() - began, remark(result) if remark else "")
+        return result
+
+    async def _stop(self) -> None:
+        supervisor = self._supervisor
+        await supervisor.stop("gateway", patience=_STOP_PATIENCE)
+        await supervisor.stop("tracer", "pool_manager", patience=_STOP_PATIENCE)
+        await supervisor.stop("demo", patience=_STOP_PATIENCE)
+        await supervisor.stop_all(patience=_STOP_PATIENCE)
+        if self._postgres and self._postgres_start:
+            await asyncio.wait({self._postgres_start})
+            await asyncio.to_thread(self._postgres.stop)
+
+    def _show(self, name: str, line: str) -> None:
+        shown = render(name, line, self._options.detail, colour=self._console.colour)
+        if shown is not None:
+            self._console.line(shown)
+
+
+async def _connect(url: str, *, keep: bool = False) -> Any:
+    import asyncpg
+
+    try:
+        connection = await asyncpg.connect(url, timeout=10)
+    except (OSError, asyncpg.PostgresError, ValueError) as error:
+        # Not the text of the error: it may quote the URL with the password.
+        raise LocalError(f"cannot connect to the database ({type(error).__name__}): check DATABASE_URL") from None
+    if not keep:
+        await connection.close()
+    return connection
+
+
+def _read_count(places: Places) -> int:
+    try:
+        return int(places.proxy_count.read_text())
+    except (OSError, ValueError):
+        return 0
+
+
+def _first(error: BaseException) -> BaseException:
+    """Returns what went wrong first: the others only ended because of it."""
+    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
+
+
+async def _cancel(*tasks: asyncio.Task[Any]) -> None:
+    """Cancels tasks and waits for their end; what they raise now is a consequence of the stop."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,33 @@
+"""The table of addresses that a run ends its start with."""
+
+from collections.abc import Iterator
+
+from local.options import ROOT, Options
+from local.plan import HOST, Places
+
+_EXAMPLE = "gclid=abc123"
+
+
+def addresses(options: Options, places: Places, *, embedded: bool) -> Iterator[tuple[str, str]]:
+    """Yields rows of a name and what belongs to it."""
+    click = f"http://{HOST}:{options.http_port}/track-hit"
+    slow = options.slow_hop * 3
+    yield "click", f"curl -i '{click}?offer=demo&{_EXAMPLE}'"
+    yield (
+        "",
+        f"curl -i '{click}?offer=demo-slow&{_EXAMPLE}'     a chain of {slow:g} s; visitors wait {options.max_wait:g} s",
+    )
+    yield "", f"curl -i '{click}?offer=demo-broken&{_EXAMPLE}'   a chain that breaks midway"
+    internal = f"http://{HOST}:{options.internal_port}"
+    yield "internal", f"{internal}/healthz  {internal}/readyz  {internal}/metrics"
+    servers = {"pool_manager": options.pool_port, "tracer": options.tracer_port, "gateway": options.grpc_port}
+    yield "gRPC", "  ".join(f"{name} {HOST}:{port}" for name, port in servers.items())
+    yield "operator", f"grpcurl -plaintext {HOST}:{options.pool_port} clicktrace.pool.v1.PoolAdmin/GetPoolStatus"
+    yield "demo network", f"http://{HOST}:{options.demo_port}/"
+    if embedded:
+        path = places.database_url
+        yield "database", f'psql "$(cat {path.relative_to(ROOT) if path.is_relative_to(ROOT) else path})"'
+    logs = places.logs
+    yield "logs", f"{logs.relative_to(ROOT) if logs.is_relative_to(ROOT) else logs}/"
+    yield "", ""
+    yield "Ctrl-C", "stops everything"
