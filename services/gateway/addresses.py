@@ -1,0 +1,43 @@
+"""Who the visitor is, behind proxies; pure rules."""
+
+import ipaddress
+from collections.abc import Sequence
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+_MOST_HOPS = 32
+
+
+def visitor_address(peer: str, forwarded: Sequence[str], trusted: Sequence[Network]) -> str:
+    """Returns the address of the visitor.
+
+    `peer` is who has connected, `forwarded` the `X-Forwarded-For` headers in order. Each proxy appends whom it has
+    seen, so the list is read from its end, and only for as long as the one who wrote is trusted; what a visitor has
+    put in front counts for nothing.
+    """
+    current = _normal(peer)
+    if not forwarded or current is None:
+        return peer if current is None else str(current)
+    # Read from the end, and not further than a chain of proxies can be long: the rest may be a megabyte of anything.
+    entries = ",".join(forwarded).rsplit(",", _MOST_HOPS)[-_MOST_HOPS:]
+    for entry in reversed(entries):
+        if not any(current in network for network in trusted):
+            break
+        before = _normal(entry.strip())
+        if before is None:
+            break
+        current = before
+    return str(current)
+
+
+def _normal(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Reads an address, with or without a port, IPv4 in IPv6 clothes as IPv4; None if it is none."""
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address

@@ -1,0 +1,204 @@
+"""OfferAdmin over gRPC: requests are checked whole, and all their faults are reported at once."""
+
+import re
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+from libs.common.errors import ClicktraceError, Code, Violation, invalid_request
+from libs.common.pb.clicktrace.gateway.v1 import gateway_pb2 as pb
+from libs.common.pb.clicktrace.gateway.v1 import gateway_pb2_grpc
+from libs.common.rpc import times
+from libs.common.rpc.auth import HasMetadata, require_operator
+from services.gateway.checks import Check
+from services.gateway.model import FallbackPolicy, MergePolicy, Mode, Offer, Rename, UserAgentPolicy
+from services.gateway.offers import unknown_offer
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_NAME_RULE = 'must be 1 to 64 of a-z, A-Z, 0-9, ".", "_", "-", beginning with a letter or digit'
+_COUNTRY = re.compile(r"(?:[a-z]{2})?")
+_HOST = re.compile(r"(?=.{1,253}$)[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})*")
+_ENUMS = {
+    "mode": pb.Mode,
+    "merge_policy": pb.MergePolicy,
+    "fallback_policy": pb.FallbackPolicy,
+    "user_agent_policy": pb.UserAgentPolicy,
+}
+_MAX_WAIT = (0.1, 60.0)
+_JOIN_WINDOW = (0.0, 86_400.0)
+_JOIN_WINDOW_DEFAULT = 3_600.0
+_WEIGHT = (1, 1_000)
+_PAGE, _LARGEST_PAGE = 100, 1_000
+
+
+class Offers(Protocol):
+    """Where offers are kept."""
+
+    async def get(self, name: str) -> Offer | None:
+        """Returns an offer, also a disabled one."""
+        ...
+
+    async def page(self, after: str, size: int) -> Sequence[Offer]:
+        """Returns offers by name."""
+        ...
+
+    async def insert(self, offer: Offer) -> Offer:
+        """Adds an offer."""
+        ...
+
+
+class Book(Protocol):
+    """The offers that clicks see."""
+
+    async def reload(self, name: str) -> None:
+        """Reads one offer anew."""
+        ...
+
+
+class OfferAdmin(gateway_pb2_grpc.OfferAdminServicer):
+    """Lets operators create and read offers."""
+
+    def __init__(self, offers: Offers, book: Book, *, operator_token: str, max_wait: float) -> None:
+        """Changes need `operator_token` (none if empty); `max_wait` is what an offer without one shows."""
+        self._offers = offers
+        self._book = book
+        self._token = operator_token
+        self._max_wait = max_wait
+
+    async def CreateOffer(self, request: pb.CreateOfferRequest, context: HasMetadata) -> pb.CreateOfferResponse:
+        """Creates an offer; clicks through this gateway see it when the call returns, through others a moment later."""
+        require_operator(context, self._token)
+        offer = await self._offers.insert(offer_from(request.offer))
+        await self._book.reload(offer.name)
+        return pb.CreateOfferResponse(offer=self._message(offer))
+
+    async def GetOffer(self, request: pb.GetOfferRequest, _context: HasMetadata) -> pb.GetOfferResponse:
+        """Returns one offer."""
+        offer = await self._offers.get(_named(request.name))
+        if offer is None:
+            raise unknown_offer(request.name)
+        return pb.GetOfferResponse(offer=self._message(offer))
+
+    async def ListOffers(self, request: pb.ListOffersRequest, _context: HasMetadata) -> pb.ListOffersResponse:
+        """Lists offers by name; the page token is the last name of the page before."""
+        size = page_size(request.page_size)
+        if request.page_token:
+            _named(request.page_token, "page_token")
+        offers = await self._offers.page(request.page_token, size + 1)
+        shown = offers[:size]
+        return pb.ListOffersResponse(
+            offers=[self._message(offer) for offer in shown],
+            next_page_token=shown[-1].name if len(offers) > size else "",
+        )
+
+    async def UpdateOffer(self, request: pb.UpdateOfferRequest, context: HasMetadata) -> pb.UpdateOfferResponse:
+        """Is not there yet."""
+        raise unimplemented("UpdateOffer")
+
+    async def DeleteOffer(self, request: pb.DeleteOfferRequest, context: HasMetadata) -> pb.DeleteOfferResponse:
+        """Is not there yet."""
+        raise unimplemented("DeleteOffer")
+
+    def _message(self, offer: Offer) -> pb.Offer:
+        return offer_message(offer, default_max_wait=self._max_wait)
+
+
+def unimplemented(rpc: str) -> ClicktraceError:
+    """Describes an rpc that the contract has and this release has not."""
+    return ClicktraceError(Code.UNIMPLEMENTED, "NOT_IMPLEMENTED", f"{rpc} is not implemented yet")
+
+
+def page_size(asked: int) -> int:
+    """Returns how many entries a page has. INVALID_ARGUMENT outside 0 to 1000."""
+    if not 0 <= asked <= _LARGEST_PAGE:
+        raise invalid_request([Violation("page_size", f"must be 1 to {_LARGEST_PAGE}, or left out for {_PAGE}")])
+    return asked or _PAGE
+
+
+def offer_from(message: pb.Offer) -> Offer:
+    """Reads an offer. INVALID_ARGUMENT/INVALID_REQUEST names every fault."""
+    check = Check()
+    max_wait = _span(message, "max_wait")
+    join_window = _span(message, "join_window")
+    check.that(bool(_NAME.fullmatch(message.name)), "name", _NAME_RULE)
+    check.url("tracking_url", message.tracking_url, message.identity_params)
+    if message.fallback_url:
+        check.url("fallback_url", message.fallback_url, message.identity_params)
+    if message.webhook_url:
+        check.plain_url("webhook_url", message.webhook_url)
+    country = message.country.lower()
+    check.that(bool(_COUNTRY.fullmatch(country)), "country", "must be two letters (ISO 3166-1), or empty for any")
+    check.span("max_wait", max_wait, *_MAX_WAIT)
+    check.span("join_window", join_window, *_JOIN_WINDOW)
+    check.names("allow_params", message.allow_params)
+    check.names("deny_params", message.deny_params)
+    check.names("identity_params", message.identity_params)
+    renames = [Rename(getattr(rename, "from"), rename.to) for rename in message.rename_params]
+    check.names("rename_params.from", [rename.source for rename in renames])
+    check.names("rename_params.to", [rename.target for rename in renames])
+    for number, host in enumerate(message.landing_hosts):
+        check.that(bool(_HOST.fullmatch(host)), f"landing_hosts[{number}]", "must be a host name")
+    least, most = _WEIGHT
+    check.that(message.weight == 0 or least <= message.weight <= most, "weight", f"must be {least} to {most}")
+    for field, values in _ENUMS.items():
+        check.that(getattr(message, field) in values.values(), field, "has no such value")
+    check.finish()
+    return Offer(
+        name=message.name,
+        tracking_url=message.tracking_url,
+        country=country,
+        max_wait=max_wait,
+        mode=Mode(pb.Mode.Name(message.mode or pb.TRACE)),
+        merge_policy=MergePolicy(pb.MergePolicy.Name(message.merge_policy or pb.INBOUND_WINS)),
+        allow_params=tuple(message.allow_params),
+        deny_params=tuple(message.deny_params),
+        rename_params=tuple(renames),
+        identity_params=tuple(message.identity_params),
+        fallback_url=message.fallback_url,
+        fallback_policy=FallbackPolicy(pb.FallbackPolicy.Name(message.fallback_policy or pb.TRACKING_URL)),
+        landing_hosts=tuple(message.landing_hosts),
+        user_agent_policy=UserAgentPolicy(pb.UserAgentPolicy.Name(message.user_agent_policy or pb.TRACER)),
+        allow_app_links=message.allow_app_links,
+        weight=message.weight or 1,
+        join_window=_JOIN_WINDOW_DEFAULT if join_window is None else join_window,
+        webhook_url=message.webhook_url,
+        disabled=message.disabled,
+    )
+
+
+def offer_message(offer: Offer, *, default_max_wait: float) -> pb.Offer:
+    """Renders an offer, with every default filled in."""
+    return pb.Offer(
+        name=offer.name,
+        tracking_url=offer.tracking_url,
+        country=offer.country,
+        max_wait=times.to_duration(offer.max_wait or default_max_wait),
+        mode=offer.mode,
+        merge_policy=offer.merge_policy,
+        allow_params=offer.allow_params,
+        deny_params=offer.deny_params,
+        rename_params=[
+            pb.ParameterRename(**{"from": rename.source, "to": rename.target}) for rename in offer.rename_params
+        ],
+        identity_params=offer.identity_names,
+        fallback_url=offer.fallback_url,
+        fallback_policy=offer.fallback_policy,
+        landing_hosts=offer.landing_hosts,
+        user_agent_policy=offer.user_agent_policy,
+        allow_app_links=offer.allow_app_links,
+        weight=offer.weight,
+        join_window=times.to_duration(offer.join_window),
+        webhook_url=offer.webhook_url,
+        disabled=offer.disabled,
+        create_time=times.to_timestamp(offer.create_time) if offer.create_time else None,
+        update_time=times.to_timestamp(offer.update_time) if offer.update_time else None,
+    )
+
+
+def _span(message: pb.Offer, field: Literal["max_wait", "join_window"]) -> float | None:
+    return times.to_seconds(getattr(message, field)) if message.HasField(field) else None
+
+
+def _named(name: str, field: str = "name") -> str:
+    if not _NAME.fullmatch(name):
+        raise invalid_request([Violation(field, "must be the name of an offer")])
+    return name

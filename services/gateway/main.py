@@ -1,0 +1,192 @@
+"""Wires the gateway, top to bottom, and decides nothing."""
+
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import asyncpg
+from aiohttp import web
+
+from libs.common import database, lifecycle, logs, settings, telemetry
+from libs.common.errors import ClicktraceError
+from libs.common.migrate import migrate
+from libs.common.pb.clicktrace.gateway.v1 import gateway_pb2_grpc
+from libs.common.rpc import client
+from libs.common.rpc.server import Server, Service
+from libs.common.settings import Address
+from services.gateway.admin import OfferAdmin
+from services.gateway.admission import Admission
+from services.gateway.background import Background
+from services.gateway.clicks import Clicks, Limits
+from services.gateway.journal import Journal
+from services.gateway.listening import notifications
+from services.gateway.offers import OfferBook
+from services.gateway.pool_client import PoolClient
+from services.gateway.postgres import ClickTable, OfferTable
+from services.gateway.routes import InternalRoutes, PlainServer, PublicRoutes
+from services.gateway.servicer import ClickLog
+from services.gateway.settings import GatewaySettings
+from services.gateway.tracer_client import TracerClient
+
+log = logs.get(__name__)
+
+_SCHEMA = "clicks"
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The ports that are bound."""
+
+    public: int
+    internal: int
+    grpc: int
+
+
+def main() -> None:
+    """Runs `serve` (the default) or `migrate`."""
+    command = sys.argv[1] if len(sys.argv) > 1 else "serve"
+    commands = {"serve": serve, "migrate": apply_migrations}
+    if command not in commands or len(sys.argv) > 2:
+        print("usage: python -m services.gateway [serve|migrate]", file=sys.stderr)  # noqa: T201 - for a person
+        sys.exit(2)
+    config = settings.load(GatewaySettings)
+    logs.setup("gateway", config.log_format, config.log_level)
+    try:
+        lifecycle.run(lambda stop: commands[command](config, stop))
+    except (OSError, ClicktraceError, asyncpg.PostgresError) as error:
+        log.error("process.failed", command=command, error=type(error).__name__, detail=str(error))  # noqa: TRY400
+        sys.exit(1)
+
+
+async def apply_migrations(config: GatewaySettings, _stop: asyncio.Event) -> None:
+    """Brings the schema up to date."""
+    applied = await migrate(str(config.database_url), schema=_SCHEMA, package="services.gateway.migrations")
+    log.info("migrate.done", applied=list(applied))
+
+
+async def serve(config: GatewaySettings, stop: asyncio.Event) -> None:
+    """Serves until `stop` is set."""
+    spans = telemetry.setup("gateway")
+    try:
+        async with gateway(config, stop):
+            log.info("gateway.ready")
+            await stop.wait()
+            await asyncio.sleep(config.drain_delay)
+    finally:
+        await spans.shutdown()
+
+
+@asynccontextmanager
+async def gateway(config: GatewaySettings, stop: asyncio.Event) -> AsyncIterator[Ports]:
+    """Is a whole gateway inside the block; leaving it ends everything in the reverse order of its start.
+
+    That is: no new clicks, visitors who wait get their answers, traces in the background get their grace, leases go
+    back, records are written. Readiness is off from the moment that `stop` is set.
+    """
+    url = str(config.database_url)
+    token = config.operator_token.get_secret_value()
+    async with AsyncExitStack() as stack:
+        connections = await database.connect_pool(url, application_name="clicktrace-gateway", max_size=8)
+        stack.push_async_callback(_close, connections)
+        offers, log_table = OfferTable(connections), ClickTable(connections)
+        book = OfferBook(offers)
+        await book.reload_all()
+        watch = asyncio.create_task(_watch(url, book), name="watch")
+        stack.push_async_callback(_cancel, watch)
+        journal = await stack.enter_async_context(Journal(log_table, capacity=config.journal_capacity))
+
+        pool_channel = await stack.enter_async_context(client.channel(config.pool_target))
+        tracer_channel = await stack.enter_async_context(client.channel(config.tracer_target))
+        holder = f"gateway@{socket.gethostname()}/{os.getpid()}"
+        pool = await stack.enter_async_context(PoolClient(pool_channel, holder=holder, ttl=config.lease_ttl))
+        background = Background(limit=config.max_traces)
+        stack.push_async_callback(background.drain, config.grace)
+        clicks = Clicks(
+            offers=book,
+            gate=Admission(
+                client_rate=config.client_rate,
+                client_burst=config.client_burst,
+                offer_rate=config.offer_rate,
+                offer_burst=config.offer_burst,
+                clock=asyncio.get_running_loop().time,
+            ),
+            pool=pool,
+            tracer=TracerClient(tracer_channel),
+            store=journal,
+            background=background,
+            limits=Limits(config.max_wait, config.trace_timeout, config.max_attempts, config.max_waiting),
+        )
+
+        admin = OfferAdmin(offers, book, operator_token=token, max_wait=config.max_wait)
+        services = [_admin_service(admin), _log_service(ClickLog(log_table))]
+        grpc_server = await stack.enter_async_context(
+            Server(config.grpc_listen, services, reflection=config.reflection, grace=5.0)
+        )
+        internal = web.AppRunner(InternalRoutes(lambda: not stop.is_set()).application(), access_log=None)
+        internal_port = await stack.enter_async_context(_listening(internal, config.internal_listen))
+        public_server = PlainServer(
+            PublicRoutes(clicks, trusted=config.trusted_proxies).handle,
+            header_timeout=config.header_timeout,
+            max_url_bytes=config.max_url_bytes,
+            max_header_bytes=config.max_header_bytes,
+        )
+        # Visitors who wait get their answers; none waits longer than that.
+        public = web.ServerRunner(public_server, shutdown_timeout=60.0)
+        public_port = await stack.enter_async_context(_listening(public, config.listen))
+        yield Ports(public_port, internal_port, grpc_server.port)
+        stop.set()
+
+
+def _admin_service(admin: OfferAdmin) -> Service:
+    return Service(
+        "clicktrace.gateway.v1.OfferAdmin",
+        lambda server: gateway_pb2_grpc.add_OfferAdminServicer_to_server(admin, server),
+    )
+
+
+def _log_service(click_log: ClickLog) -> Service:
+    return Service(
+        "clicktrace.gateway.v1.ClickLog",
+        lambda server: gateway_pb2_grpc.add_ClickLogServicer_to_server(click_log, server),
+    )
+
+
+@asynccontextmanager
+async def _listening(runner: web.BaseRunner, address: Address) -> AsyncIterator[int]:
+    """Serves on an address inside the block and gives its port; leaving it lets running requests finish."""
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, address.host, address.port, backlog=1_024)
+        await site.start()
+        port: int = runner.addresses[0][1]
+        log.info("http.listening", address=f"{address.host}:{port}")
+        yield port
+    finally:
+        await runner.cleanup()
+
+
+async def _watch(url: str, book: OfferBook) -> None:
+    """Keeps the offers up to date for as long as it runs."""
+    async for notification in notifications(url, ["clicks_offers"]):
+        try:
+            await (book.reload_all() if notification.is_reset else book.reload(notification.payload))
+        except ClicktraceError as error:
+            # The connection that brought this is alive, so the next one to come will find the database again.
+            log.warning("offers.reload_failed", reason=error.reason)
+
+
+async def _cancel(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def _close(connections: "asyncpg.Pool[asyncpg.Record]") -> None:
+    try:
+        async with asyncio.timeout(5):
+            await connections.close()
+    except TimeoutError:
+        connections.terminate()

@@ -1,0 +1,300 @@
+"""What the gateway talks about: offers, clicks, walks, and the record of what was decided."""
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+USUAL_IDENTITY_PARAMS = ("gclid", "gbraid", "wbraid", "fbclid", "msclkid", "ttclid")
+"""The click identifiers of the large ad networks; an offer that names no others is joined by these."""
+
+
+class Mode(enum.StrEnum):
+    """What a click on an offer does."""
+
+    TRACE = "TRACE"
+    BEACON = "BEACON"
+    REDIRECT_ONLY = "REDIRECT_ONLY"
+
+
+class MergePolicy(enum.StrEnum):
+    """Which value wins where the click and the landing page have the same parameter."""
+
+    INBOUND_WINS = "INBOUND_WINS"
+    TRACED_WINS = "TRACED_WINS"
+    APPEND = "APPEND"
+
+
+class FallbackPolicy(enum.StrEnum):
+    """Which fallback is tried first."""
+
+    TRACKING_URL = "TRACKING_URL"
+    LAST_LANDING = "LAST_LANDING"
+
+
+class UserAgentPolicy(enum.StrEnum):
+    """What the tracer says of itself to the origins."""
+
+    TRACER = "TRACER"
+    VISITOR = "VISITOR"
+
+
+class ClickStatus(enum.StrEnum):
+    """How far a click is."""
+
+    PENDING = "PENDING"
+    TRACING = "TRACING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    NOT_TRACED = "NOT_TRACED"
+    ABANDONED = "ABANDONED"
+
+
+class Answer(enum.StrEnum):
+    """What a visitor was answered with."""
+
+    LANDING = "LANDING"
+    FALLBACK = "FALLBACK"
+    NO_CONTENT = "NO_CONTENT"
+
+
+class Origin(enum.StrEnum):
+    """Who brought a parameter of the answer."""
+
+    INBOUND = "INBOUND"
+    TRACED = "TRACED"
+    OFFER = "OFFER"
+
+
+class Outcome(enum.StrEnum):
+    """How the use of a lease ended."""
+
+    SUCCESS = "SUCCESS"
+    PROXY_FAILURE = "PROXY_FAILURE"
+    TARGET_FAILURE = "TARGET_FAILURE"
+    CANCELLED = "CANCELLED"
+
+
+class Blame(enum.StrEnum):
+    """Whose fault the end of a walk was."""
+
+    PROXY = "PROXY"
+    TARGET = "TARGET"
+    CALLER = "CALLER"
+
+
+@dataclass(frozen=True, slots=True)
+class Rename:
+    """How a traced parameter gets another name."""
+
+    source: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """An offer: where its chain starts, and how its clicks are served. Times are in seconds."""
+
+    name: str
+    tracking_url: str
+    country: str = ""
+    max_wait: float | None = None
+    """How long a visitor waits; None takes the default of the gateway."""
+    mode: Mode = Mode.TRACE
+    merge_policy: MergePolicy = MergePolicy.INBOUND_WINS
+    allow_params: tuple[str, ...] = ()
+    deny_params: tuple[str, ...] = ()
+    rename_params: tuple[Rename, ...] = ()
+    identity_params: tuple[str, ...] = ()
+    fallback_url: str = ""
+    fallback_policy: FallbackPolicy = FallbackPolicy.TRACKING_URL
+    landing_hosts: tuple[str, ...] = ()
+    user_agent_policy: UserAgentPolicy = UserAgentPolicy.TRACER
+    allow_app_links: bool = False
+    weight: int = 1
+    join_window: float = 3600.0
+    webhook_url: str = ""
+    disabled: bool = False
+    create_time: datetime | None = None
+    update_time: datetime | None = None
+
+    @property
+    def identity_names(self) -> tuple[str, ...]:
+        """The parameters that tell one click from another."""
+        return self.identity_params or USUAL_IDENTITY_PARAMS
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One name and value of a query, byte for byte as on the wire, still percent-encoded."""
+
+    name: str
+    value: str
+    no_equals: bool = False
+    """Whether there was no "=" behind the name."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterSource:
+    """Where a parameter of the answer came from."""
+
+    name: str
+    value: str
+    origin: Origin
+    hop_index: int
+    """The hop that first had it with this value; -1 if none did."""
+    rule: str
+    """The rule that decided, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Click:
+    """What a request says."""
+
+    click_id: str
+    offer: str
+    query: str
+    """The query as it came, ASCII, without the question mark."""
+    inbound: tuple[Parameter, ...]
+    """The parameters of the query that are passed on: all but the name of the offer."""
+    address: str
+    """The address of the visitor, as far as trusted proxies tell it."""
+    user_agent: str
+    accept_language: str
+    start_time: datetime
+    started: float
+    """The same moment by the clock of the event loop."""
+    no_trace_reason: str = ""
+    """Why this request alone must not take an IP ("HEAD", "PREFETCH"); empty if it may."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """The proxy to leave through, with its credentials."""
+
+    ip_address: str
+    ip_port: int
+    protocol: str
+    username: str
+    password: str
+    provider: str
+    country: str
+
+    def __repr__(self) -> str:
+        # The default would write the password into a log some day.
+        return f"Proxy({self.ip_address}:{self.ip_port})"
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseWanted:
+    """What is asked of the pool."""
+
+    request_id: str
+    country: str
+    offer: str
+    wait: float
+    """How long the pool may keep the caller waiting for an IP, in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class TraceJob:
+    """What is asked of the tracer. Times are in seconds."""
+
+    trace_id: str
+    url: str
+    proxy: Proxy
+    lease_expire_time: datetime
+    total_timeout: float
+    user_agent: str
+    """The User-Agent to send; empty for the tracer's own."""
+    accept_language: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One request of a walk and its response; times are in seconds from the start of the hop, None if not reached."""
+
+    index: int
+    url: str
+    status: int
+    kind: str
+    next_url: str
+    dns: float | None
+    connect: float | None
+    tls: float | None
+    first_byte: float | None
+    total: float | None
+    error: str
+    params: tuple[Parameter, ...] = ()
+    attempt: int = 1
+    """The IP attempt this hop belongs to, from 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class WalkResult:
+    """How a walk ended."""
+
+    final_url: str
+    stop_reason: str
+    total_time: float
+    bytes: int
+    failure_reason: str = ""
+    """Empty when the walk ended on a landing page or an app link."""
+    blame: Blame | None = None
+    target_reached: bool = True
+    """Whether any origin may have seen a request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One IP that was tried for a click; times are in seconds."""
+
+    lease_id: str
+    fence: int
+    ip_address: str
+    ip_port: int
+    country: str
+    lease_wait: float
+    trace_time: float | None = None
+    outcome: Outcome | None = None
+    failure_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ClickRecord:
+    """Everything that was decided about one click; a later version of a record replaces the earlier one."""
+
+    click_id: str
+    version: int
+    offer: str
+    status: ClickStatus
+    start_time: datetime
+    give_up_time: datetime
+    """When a record that is still unfinished means that its gateway died."""
+    inbound_query: str
+    answer: Answer | None = None
+    reason: str = ""
+    visitor_wait: float | None = None
+    end_time: datetime | None = None
+    location: str = ""
+    final_url: str = ""
+    stop_reason: str = ""
+    attempts: Sequence[Attempt] = ()
+    hops: Sequence[Hop] = ()
+    params: Sequence[ParameterSource] = ()
+    joined_click_id: str = ""
+    otel_trace_id: str = ""
+    visitor_address: str = ""
+    user_agent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a visitor is answered with."""
+
+    click_id: str
+    answer: Answer
+    location: str
+    """Where the visitor is sent; empty for NO_CONTENT."""
+    reason: str
+    """Why it is no landing; empty if it is one."""

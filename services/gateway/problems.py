@@ -1,0 +1,50 @@
+"""The one place that knows how an error looks in HTTP: plain text that repeats nothing of the request."""
+
+from http import HTTPStatus
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+
+from libs.common.errors import ClicktraceError, Code
+
+_STATUS = {
+    Code.INVALID_ARGUMENT: HTTPStatus.BAD_REQUEST,
+    Code.UNAUTHENTICATED: HTTPStatus.UNAUTHORIZED,
+    Code.PERMISSION_DENIED: HTTPStatus.FORBIDDEN,
+    Code.NOT_FOUND: HTTPStatus.NOT_FOUND,
+    Code.ALREADY_EXISTS: HTTPStatus.CONFLICT,
+    Code.FAILED_PRECONDITION: HTTPStatus.CONFLICT,
+    Code.RESOURCE_EXHAUSTED: HTTPStatus.TOO_MANY_REQUESTS,
+    Code.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
+    Code.DEADLINE_EXCEEDED: HTTPStatus.GATEWAY_TIMEOUT,
+}
+_TEXT = {
+    "INVALID_REQUEST": 'The parameter `offer` must name one offer: 1 to 64 of a-z, A-Z, 0-9, ".", "_", "-".',
+    "UNKNOWN_OFFER": "There is no such offer.",
+}
+_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+
+def of_error(error: ClicktraceError) -> web.Response:
+    """Renders an error; its message stays inside, because it may quote the request."""
+    status = _STATUS.get(error.code, HTTPStatus.INTERNAL_SERVER_ERROR)
+    return plain(status, _TEXT.get(error.reason, ""))
+
+
+def plain(status: HTTPStatus, text: str = "", *, allow: str = "") -> web.Response:
+    """Renders a status with a sentence of ours, or the phrase of the status."""
+    headers = {**_HEADERS, "Allow": allow} if allow else _HEADERS
+    return web.Response(status=status, text=f"{text or status.phrase}\n", headers=headers)
+
+
+def of_bad_message(error: BaseException | None) -> web.Response:
+    """Renders what the parser refused, or a fault of ours; the connection ends with it."""
+    if isinstance(error, LineTooLong):
+        status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+    elif isinstance(error, HttpProcessingError):
+        status = HTTPStatus.BAD_REQUEST
+    else:
+        status = HTTPStatus.INTERNAL_SERVER_ERROR
+    response = plain(status)
+    response.force_close()
+    return response

@@ -1,0 +1,209 @@
+"""HTTP: the click endpoint on the public port, and what operators and probes ask on the internal one."""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Protocol
+
+from aiohttp import web
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind, Status, StatusCode
+
+from libs.common import logs
+from libs.common.errors import ClicktraceError, Violation, invalid_request
+from services.gateway import problems
+from services.gateway.addresses import Network, visitor_address
+from services.gateway.ids import new_click_id
+from services.gateway.model import Answer, Click, Decision
+from services.gateway.parameters import SplitUrl, parse, take_offer, wire_safe
+
+log = logs.get(__name__)
+_tracer = trace.get_tracer(__name__)
+
+PATHS = ("/track-hit", "/functions/v1/track-hit")
+"""The click endpoint, and the same under the path that the seed's links have."""
+
+OFFER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+"""What an offer may be called."""
+
+_ALLOW = "GET, HEAD"
+_PREVIEWS = ("prefetch", "prerender", "preview")
+_PREVIEW_HEADERS = ("Sec-Purpose", "Purpose", "X-Purpose", "X-Moz")
+_ORIGIN_FORM = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#]*", re.IGNORECASE)
+_HEADERS = {
+    "Cache-Control": "no-store",
+    # The landing page learns from which site the visitor came, never by which click.
+    "Referrer-Policy": "strict-origin-when-cross-origin",
+}
+
+
+class Serves(Protocol):
+    """The use case."""
+
+    async def serve(self, click: Click) -> Decision:
+        """Decides what a visitor is answered with."""
+        ...
+
+
+class PublicRoutes:
+    """The public port: the click endpoint and nothing else."""
+
+    def __init__(self, clicks: Serves, *, trusted: tuple[Network, ...]) -> None:
+        """Believes the `X-Forwarded-For` of `trusted` proxies, and of nobody else."""
+        self._clicks = clicks
+        self._trusted = trusted
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answers one request."""
+        target = _ORIGIN_FORM.sub("", request.raw_path, count=1)
+        split = SplitUrl.of(target)
+        if split.base not in PATHS:
+            return problems.plain(HTTPStatus.NOT_FOUND)
+        if request.method not in ("GET", "HEAD"):
+            return problems.plain(HTTPStatus.METHOD_NOT_ALLOWED, allow=_ALLOW)
+        with _tracer.start_as_current_span(
+            f"{request.method} /track-hit",
+            # A visitor's own `traceparent` is not followed: strangers would choose what is sampled.
+            kind=SpanKind.SERVER,
+            attributes={
+                "http.request.method": request.method,
+                "http.route": split.base,
+                "url.path": split.base,
+                "url.scheme": request.scheme,
+                "network.protocol.version": f"{request.version.major}.{request.version.minor}",
+            },
+            record_exception=False,
+            set_status_on_exception=False,
+        ) as span:
+            try:
+                response = await self._click(request, split.query or "", span)
+            except Exception as error:
+                span.set_attribute("error.type", type(error).__qualname__)
+                span.set_status(Status(StatusCode.ERROR))
+                raise
+            span.set_attribute("http.response.status_code", response.status)
+            return response
+
+    async def _click(self, request: web.BaseRequest, query: str, span: trace.Span) -> web.Response:
+        try:
+            click = self._parse(request, query)
+            span.set_attributes({"clicktrace.click_id": click.click_id, "clicktrace.offer": click.offer})
+            decision = await self._clicks.serve(click)
+        except ClicktraceError as error:
+            return problems.of_error(error)
+        span.set_attributes({"clicktrace.answer": decision.answer, "clicktrace.reason": decision.reason})
+        headers = {**_HEADERS, "X-Request-Id": decision.click_id}
+        if decision.answer is Answer.NO_CONTENT:
+            return web.Response(status=HTTPStatus.NO_CONTENT, headers=headers)
+        return web.Response(status=HTTPStatus.FOUND, headers={**headers, "Location": decision.location})
+
+    def _parse(self, request: web.BaseRequest, query: str) -> Click:
+        # aiohttp reads the target as UTF-8 and keeps other octets as surrogates; this gives the octets back.
+        safe = wire_safe(query.encode("utf-8", "surrogateescape"))
+        name, inbound = take_offer(parse(safe))
+        if name is None or not OFFER_NAME.fullmatch(name):
+            raise invalid_request([Violation("offer", "must name one offer")])
+        return Click(
+            click_id=new_click_id(),
+            offer=name,
+            query=safe,
+            inbound=inbound,
+            address=visitor_address(request.remote or "", request.headers.getall("X-Forwarded-For", []), self._trusted),
+            user_agent=_text(request.headers.get("User-Agent", "")),
+            accept_language=_text(request.headers.get("Accept-Language", "")),
+            start_time=datetime.now(UTC),
+            started=asyncio.get_running_loop().time(),
+            no_trace_reason=_no_trace_reason(request),
+        )
+
+
+def _no_trace_reason(request: web.BaseRequest) -> str:
+    if request.method == "HEAD":
+        return "HEAD"
+    purposes = " ".join(request.headers.get(name, "") for name in _PREVIEW_HEADERS).lower()
+    return "PREFETCH" if any(word in purposes for word in _PREVIEWS) else ""
+
+
+def _text(header: str) -> str:
+    """Returns a header that others can carry on: UTF-8 without controls, of sane length."""
+    text = header.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return "".join(character for character in text if character.isprintable())[:1_024]
+
+
+class InternalRoutes:
+    """The internal port: for probes and operators, never for visitors."""
+
+    def __init__(self, is_ready: Callable[[], bool]) -> None:
+        """Tells probes what `is_ready` says."""
+        self._is_ready = is_ready
+
+    def application(self) -> web.Application:
+        """Returns the routes."""
+        application = web.Application()
+        application.router.add_get("/healthz", self._healthz)
+        application.router.add_get("/readyz", self._readyz)
+        return application
+
+    async def _healthz(self, _request: web.Request) -> web.Response:
+        return problems.plain(HTTPStatus.OK)
+
+    async def _readyz(self, _request: web.Request) -> web.Response:
+        if self._is_ready():
+            return problems.plain(HTTPStatus.OK)
+        return problems.plain(HTTPStatus.SERVICE_UNAVAILABLE, "not ready")
+
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+class PlainServer(web.Server):
+    """A server whose errors are ours: no stack trace in the log for what strangers send, no echo in the answer."""
+
+    def __init__(self, handler: Handler, *, header_timeout: float, max_url_bytes: int, max_header_bytes: int) -> None:
+        """Serves requests with a handler, within limits in seconds and bytes.
+
+        A connection that has sent no whole request `header_timeout` seconds after it was opened, or after its last
+        answer, is closed.
+        """
+        super().__init__(handler, access_log=None)
+        self._header_timeout = header_timeout
+        self._max_url_bytes = max_url_bytes
+        self._max_header_bytes = max_header_bytes
+
+    def __call__(self) -> web.RequestHandler:
+        """Makes the protocol of one connection."""
+        return _Protocol(
+            self,
+            loop=asyncio.get_running_loop(),
+            keepalive_timeout=self._header_timeout,
+            max_line_size=self._max_url_bytes,
+            max_field_size=self._max_header_bytes,
+            # Nobody has business to send a body here; it is neither waited for nor unpacked.
+            lingering_time=0.0,
+            auto_decompress=False,
+        )
+
+
+class _Protocol(web.RequestHandler):
+    """One connection."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,  # noqa: ARG002 - the names are aiohttp's
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002 - as above; it repeats what the stranger sent
+    ) -> web.StreamResponse:
+        """Answers a request that cannot be parsed, or that failed."""
+        response = problems.of_bad_message(exc)
+        if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            log.error("http.failed", path=request.path, exc_info=exc)
+        else:
+            log.info("http.refused", status=response.status, error=type(exc).__name__)
+        if request.writer.output_size > 0:
+            raise ConnectionError("a part of another answer is sent already")
+        return response

@@ -1,0 +1,123 @@
+"""A click on its way: what has been found out so far, and the record of it at any moment."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from opentelemetry import trace
+
+from services.gateway.model import (
+    Answer,
+    Attempt,
+    Click,
+    ClickRecord,
+    ClickStatus,
+    Hop,
+    Offer,
+    Outcome,
+    ParameterSource,
+    WalkResult,
+)
+
+
+class RunningClick:
+    """Gathers the facts of one click; `ended` is set once when its trace is over, however that came."""
+
+    def __init__(self, click: Click, offer: Offer, *, give_up_after: float) -> None:
+        """Begins a click whose record means ABANDONED if it is still unfinished after `give_up_after` seconds."""
+        self.click = click
+        self.offer = offer
+        self.ended = asyncio.Event()
+        self.result: WalkResult | None = None
+        self.failure = ""
+        """Why there is no landing page to send anybody to, UPPER_SNAKE; empty if there is one or it is not over."""
+        self.attempts: list[Attempt] = []
+        self.hops: list[Hop] = []
+        self._give_up_time = click.start_time + timedelta(seconds=give_up_after)
+        self._version = 0
+        self._traced = True
+        self._end_time: datetime | None = None
+        self._answer: Answer | None = None
+        self._reason = ""
+        self._location = ""
+        self._params: Sequence[ParameterSource] = ()
+        self._visitor_wait: float | None = None
+        context = trace.get_current_span().get_span_context()
+        self._otel_trace_id = trace.format_trace_id(context.trace_id) if context.trace_flags.sampled else ""
+
+    @property
+    def is_answered(self) -> bool:
+        """Says whether the visitor has an answer."""
+        return self._answer is not None
+
+    @property
+    def exit_ip(self) -> str:
+        """The address of the last IP that was tried; empty if none was."""
+        return self.attempts[-1].ip_address if self.attempts else ""
+
+    def begin_attempt(self, attempt: Attempt) -> None:
+        """Notes that an IP was leased."""
+        self.attempts.append(attempt)
+
+    def end_attempt(self, outcome: Outcome, *, trace_time: float, reason: str) -> None:
+        """Notes how the use of the last IP went."""
+        self.attempts[-1] = replace(self.attempts[-1], outcome=outcome, trace_time=trace_time, failure_reason=reason)
+
+    def amend_attempt(self, *, reason: str) -> None:
+        """Notes what became known only after the use of the last IP had ended."""
+        self.attempts[-1] = replace(self.attempts[-1], failure_reason=reason)
+
+    def end(self, result: WalkResult | None, failure: str) -> None:
+        """Notes that no more will come of the trace."""
+        self.result = result
+        self.failure = failure
+        self._end_time = datetime.now(UTC)
+        self.ended.set()
+
+    def not_traced(self) -> None:
+        """Notes that this click is answered without a trace."""
+        self._traced = False
+        self.end(None, "")
+
+    def answered(
+        self, answer: Answer, *, location: str, params: Sequence[ParameterSource], reason: str, wait: float
+    ) -> None:
+        """Notes what the visitor is answered with."""
+        self._answer = answer
+        self._location = location
+        self._params = params
+        self._reason = reason
+        self._visitor_wait = wait
+
+    def record(self) -> ClickRecord:
+        """Returns all of this as it is now; each call has a higher version than the one before."""
+        self._version += 1
+        return ClickRecord(
+            click_id=self.click.click_id,
+            version=self._version,
+            offer=self.offer.name,
+            status=self._status(),
+            start_time=self.click.start_time,
+            give_up_time=self._give_up_time,
+            inbound_query=self.click.query,
+            answer=self._answer,
+            reason=self._reason or self.failure,
+            visitor_wait=self._visitor_wait,
+            end_time=self._end_time,
+            location=self._location,
+            final_url=self.result.final_url if self.result else "",
+            stop_reason=self.result.stop_reason if self.result else "",
+            attempts=tuple(self.attempts),
+            hops=tuple(self.hops),
+            params=self._params,
+            otel_trace_id=self._otel_trace_id,
+        )
+
+    def _status(self) -> ClickStatus:
+        if not self._traced:
+            return ClickStatus.NOT_TRACED
+        if not self.ended.is_set():
+            return ClickStatus.PENDING if self._answer is None else ClickStatus.TRACING
+        landed = self.result is not None and not self.result.failure_reason
+        return ClickStatus.COMPLETED if landed else ClickStatus.FAILED

@@ -1,0 +1,157 @@
+"""Walks by the tracer: its stream of messages as hops and one result."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+
+from grpc import aio
+
+from libs.common.errors import ClicktraceError, Code
+from libs.common.pb.clicktrace.tracer.v1 import tracer_pb2 as pb
+from libs.common.pb.clicktrace.tracer.v1 import tracer_pb2_grpc
+from libs.common.rpc import status, times
+from services.gateway.model import Blame, Hop, Parameter, TraceJob, WalkResult
+from services.gateway.parameters import wire_safe
+
+# The tracer is to report its own timeout before ours ends the call.
+_MARGIN = 3.0
+_BUSY_TRIES = 3
+_BUSY_PAUSE = 0.05
+# With these the tracer has turned the call away before it did anything, so another one may be asked.
+_TURNED_AWAY = ("TRACER_BUSY", "SHUTTING_DOWN")
+_ENDED_WELL = (pb.Result.LANDING, pb.Result.APP_LINK)
+
+
+class TracerClient:
+    """Asks the tracers behind one channel."""
+
+    def __init__(self, channel: aio.Channel) -> None:
+        """Works on a channel that its owner closes."""
+        self._stub = tracer_pb2_grpc.TracerStub(channel)
+
+    async def trace(self, job: TraceJob) -> AsyncGenerator[Hop | WalkResult, None]:
+        """Yields each hop when it is known, and one result at the end. Closing the iterator ends the walk.
+
+        Raises ClicktraceError when there is no result: TRACER_BUSY when no tracer would take it (nothing was walked),
+        TRACER_UNAVAILABLE or TRACER_TIMEOUT when the tracer went away (something may have been walked).
+        """
+        request = _request(job)
+        for attempt in range(1, _BUSY_TRIES + 1):
+            begun = False
+            try:
+                async with aclosing(self._walk(request, job.total_timeout + _MARGIN)) as events:
+                    async for event in events:
+                        begun = True
+                        yield event
+            except ClicktraceError as error:
+                if begun or error.reason not in _TURNED_AWAY or attempt == _BUSY_TRIES:
+                    raise
+            else:
+                return
+            # The next call goes to the next replica, so a short pause is enough.
+            await asyncio.sleep(_BUSY_PAUSE * attempt)
+
+    async def _walk(self, request: pb.TraceRequest, timeout: float) -> AsyncGenerator[Hop | WalkResult, None]:
+        call = self._stub.Trace(request, timeout=timeout)
+        ended = False
+        try:
+            async for event in call:
+                if event.HasField("hop"):
+                    yield _hop(event.hop)
+                elif event.HasField("result"):
+                    ended = True
+                    yield _result(event.result)
+        except aio.AioRpcError as rpc_error:
+            # What a tracer says after its result changes nothing any more.
+            if not ended:
+                raise _translated(status.from_rpc_error(rpc_error)) from None
+        finally:
+            call.cancel()
+        if not ended:
+            raise ClicktraceError(Code.INTERNAL, "NO_TRACE_RESULT", "the tracer ended its stream without a result")
+
+
+def _translated(error: ClicktraceError) -> ClicktraceError:
+    """Gives what the transport says of a tracer that is gone or slow a name of its own."""
+    if error.reason == Code.UNAVAILABLE.name:
+        return ClicktraceError(error.code, "TRACER_UNAVAILABLE", "no tracer can be reached, or it went away")
+    if error.reason == Code.DEADLINE_EXCEEDED.name:
+        return ClicktraceError(error.code, "TRACER_TIMEOUT", "the tracer did not end the walk in time")
+    return error
+
+
+def _request(job: TraceJob) -> pb.TraceRequest:
+    proxy = job.proxy
+    return pb.TraceRequest(
+        trace_id=job.trace_id,
+        url=job.url,
+        proxy=pb.Proxy(
+            ip_address=proxy.ip_address,
+            ip_port=proxy.ip_port,
+            protocol=proxy.protocol,
+            username=proxy.username,
+            password=proxy.password,
+            provider=proxy.provider,
+            country=proxy.country,
+        ),
+        lease_expire_time=times.to_timestamp(job.lease_expire_time),
+        # Heartbeats keep the lease for as long as the walk may take, and losing it cancels the call. The end of the
+        # lease as granted would cut every walk that is longer than one TTL.
+        lease_remaining=times.to_duration(job.total_timeout + _MARGIN),
+        limits=pb.Limits(total_timeout=times.to_duration(job.total_timeout)),
+        headers=pb.RequestHeaders(user_agent=job.user_agent, accept_language=job.accept_language),
+    )
+
+
+def _hop(hop: pb.Hop) -> Hop:
+    timing = hop.timing
+    return Hop(
+        index=hop.index,
+        url=_clean(hop.url),
+        status=hop.status,
+        kind=pb.Hop.Kind.Name(hop.kind) if hop.kind else "",
+        next_url=_clean(hop.next_url),
+        dns=_seconds(timing, "dns"),
+        connect=_seconds(timing, "connect"),
+        tls=_seconds(timing, "tls"),
+        first_byte=_seconds(timing, "first_byte"),
+        total=_seconds(timing, "total"),
+        error=hop.error,
+        params=_parameters(hop.params),
+    )
+
+
+def _result(result: pb.Result) -> WalkResult:
+    stop_reason = pb.Result.StopReason.Name(result.stop_reason)
+    final_url = _clean(result.final_url)
+    total_time = times.to_seconds(result.total_time)
+    if result.stop_reason in _ENDED_WELL:
+        return WalkResult(final_url, stop_reason, total_time, result.bytes)
+    failure = result.failure
+    return WalkResult(
+        final_url,
+        stop_reason,
+        total_time,
+        result.bytes,
+        failure_reason=failure.reason or stop_reason,
+        # A failure that blames nobody must not count against an IP, and must not be tried again.
+        blame=Blame(pb.Failure.Blame.Name(failure.blame)) if failure.blame else Blame.TARGET,
+        target_reached=failure.target_reached if failure.blame else True,
+    )
+
+
+def _parameters(parameters: Sequence[pb.Parameter]) -> tuple[Parameter, ...]:
+    return tuple(
+        Parameter(parameter.name, parameter.value, parameter.no_equals)
+        for parameter in parameters
+        if not parameter.in_fragment
+    )
+
+
+def _seconds(timing: pb.Timing, phase: str) -> float | None:
+    return times.to_seconds(getattr(timing, phase)) if timing.HasField(phase) else None
+
+
+def _clean(url: str) -> str:
+    """Returns a URL that can go into a header and into the database, whatever the chain sent."""
+    return wire_safe(url.encode())

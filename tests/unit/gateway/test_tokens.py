@@ -1,0 +1,59 @@
+"""Tokens put the click's own bytes into the offer's URLs, and can put them nowhere else."""
+
+import pytest
+
+from services.gateway import tokens
+from services.gateway.model import Offer
+from services.gateway.parameters import parse
+
+OFFER = Offer("demo", "http://t.example/", country="gb", identity_params=("order",))
+
+
+def expanded(url: str, query: str) -> str:
+    return tokens.expand(url, OFFER, "0192", parse(query))
+
+
+@pytest.mark.parametrize(
+    ("url", "query", "result"),
+    [
+        ("http://t/?g={gclid}&x={order}", "gclid=a%20+b&order=%ff", "http://t/?g=a%20+b&x=%ff"),
+        ("http://t/?g={gclid}", "gclid=1&gclid=2", "http://t/?g=1"),
+        ("http://t/?g={gclid}", "", "http://t/?g="),
+        ("http://t/{offer}/{country}?i={click_id}#{gclid}", "gclid=7", "http://t/demo/gb?i=0192#7"),
+        ("http://t/p/{gclid}/q", "gclid=../../x?y=1", "http://t/p/..%2F..%2Fx%3Fy=1/q"),
+        ("http://t/?g={gclid}", "gclid={offer}", "http://t/?g={offer}"),
+    ],
+)
+def test_tokens_are_filled_in(url: str, query: str, result: str) -> None:
+    assert expanded(url, query) == result
+
+
+@pytest.mark.parametrize("url", ["http://t.example/", "https://t.example:8443/{gclid}?a={order}#{click_id}"])
+def test_good_urls_have_no_fault(url: str) -> None:
+    assert tokens.faults(url, ["order"]) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "fault"),
+    [
+        ("http://t/?a={nope}&b={other}", "{nope}, {other}"),
+        ("http://t/?a={order}", "{order}"),
+        ("http://{gclid}.example/", "token in its host"),
+        ("http://t:{gclid}/", "token in its host"),
+        ("{gclid}://t/", "no absolute"),
+        ("ftp://t/", "no absolute"),
+        ("javascript:alert(1)", "no absolute"),
+        ("//t/", "no absolute"),
+        ("", "no absolute"),
+        ("http://", "no absolute"),
+        ("http://user:secret@t/", "user information"),
+        ("http://t/?a={", "brace"),
+        ("http://t/?a=b c", "space"),
+        ("http://t/\r\nX: y", "control"),
+        ("http://t/?q=ä", "outside ASCII"),
+    ],
+)
+def test_bad_urls_are_explained(url: str, fault: str) -> None:
+    found = tokens.faults(url, [])
+    assert any(fault in one for one in found), found
+    assert "secret" not in str(found)
