@@ -50,7 +50,7 @@ def _hop(entry: dict[str, Any]) -> str:
     duration = f"{entry['ms']:.1f} ms" if isinstance(entry.get("ms"), int | float) else ""
     kind = str(entry.get("kind") or "").lower().replace("_", " ")
     host = str(entry.get("host", ""))
-    return f"{_click(entry)}   hop {entry.get('index', '?')}  {status!s:<4} {host:<26} {kind:<15} {duration}".rstrip()
+    return f"{_click(entry)}   hop {entry.get('index', '?')}  {status!s:<4} {host:<31} {kind:<15} {duration}".rstrip()
 
 
 def _answered(entry: dict[str, Any]) -> str:

@@ -100,7 +100,7 @@ class Supervisor:
         how = (
             f"was ended by {signal.Signals(-code).name}" if code is not None and code < 0 else f"ended with code {code}"
         )
-        last = "".join(f"\n      {render(child.name, line) or ''}" for line in child.tail)
+        last = "".join(f"\n      {render(child.name, line) if line.startswith('{') else line}" for line in child.tail)
         return LocalError(
             f"{child.name} {how}; its log is {self._log_path(child.name)}{', which ends:' if last else ''}{last}"
         )

@@ -1,17 +1,27 @@
 """Group commit: what arrives while a run is under way goes into the next one.
 
 There is no timer, so an idle system adds no wait, and a busy one forms groups as large as its load. The caller of
-`submit` sees an ordinary call.
+`submit` sees an ordinary call, and what the group does is part of the caller's trace.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Generic, NamedTuple, Self, TypeVar
+
+from opentelemetry.trace import SpanContext
+
+from libs.common import spans
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+class _Entry(NamedTuple, Generic[Item, Result]):
+    item: Item
+    future: "asyncio.Future[Result]"
+    context: SpanContext
 
 
 class Grouper(Generic[Item, Result]):
@@ -20,6 +30,7 @@ class Grouper(Generic[Item, Result]):
     `run` is given 1 to `max_group` items and returns one result or exception for each, in order; if it raises, every
     item of the group fails with that exception. `abandoned` is told of the results of items whose submitter was
     cancelled while their group was under way, so that what was granted to nobody can be given back; it must not raise.
+    `name` is that of the span which stands for a group of several callers.
     """
 
     def __init__(
@@ -27,13 +38,15 @@ class Grouper(Generic[Item, Result]):
         run: Callable[[Sequence[Item]], Awaitable[Sequence[Result | Exception]]],
         *,
         max_group: int,
+        name: str = "group",
         abandoned: Callable[[Item, Result], None] | None = None,
     ) -> None:
         """Prepares a grouper; it works while it is entered as an async context manager."""
         self._run = run
         self._max_group = max_group
+        self._name = name
         self._abandoned = abandoned
-        self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
+        self._waiting: deque[_Entry[Item, Result]] = deque()
         self._wake = asyncio.Event()
         self._closing = False
         self._worker: asyncio.Task[None] | None = None
@@ -44,7 +57,7 @@ class Grouper(Generic[Item, Result]):
         return len(self._waiting)
 
     async def __aenter__(self) -> Self:
-        self._worker = asyncio.create_task(self._work(), name=f"grouper:{getattr(self._run, '__qualname__', 'run')}")
+        self._worker = asyncio.create_task(self._work(), name=f"grouper:{self._name}")
         return self
 
     async def __aexit__(
@@ -64,7 +77,7 @@ class Grouper(Generic[Item, Result]):
         if self._closing or self._worker is None:
             raise RuntimeError("the grouper is not running")
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, future))
+        self._waiting.append(_Entry(item, future, spans.current()))
         self._wake.set()
         return await future
 
@@ -79,23 +92,24 @@ class Grouper(Generic[Item, Result]):
                 self._wake.clear()
                 await self._wake.wait()
 
-    def _take(self) -> list[tuple[Item, asyncio.Future[Result]]]:
-        group: list[tuple[Item, asyncio.Future[Result]]] = []
+    def _take(self) -> list[_Entry[Item, Result]]:
+        group: list[_Entry[Item, Result]] = []
         while self._waiting and len(group) < self._max_group:
-            item, future = self._waiting.popleft()
-            if not future.done():
-                group.append((item, future))
+            entry = self._waiting.popleft()
+            if not entry.future.done():
+                group.append(entry)
         return group
 
-    async def _run_group(self, group: list[tuple[Item, asyncio.Future[Result]]]) -> None:
+    async def _run_group(self, group: list[_Entry[Item, Result]]) -> None:
         results: Sequence[Result | Exception]
         try:
-            results = await self._run([item for item, _ in group])
+            with spans.group(self._name, [entry.context for entry in group]):
+                results = await self._run([entry.item for entry in group])
         except Exception as error:  # noqa: BLE001 - it belongs to the submitters; the worker lives on for the next group
             results = [error] * len(group)
         if len(results) != len(group):
             results = [RuntimeError(f"a group of {len(group)} got {len(results)} results")] * len(group)
-        for (item, future), result in zip(group, results, strict=True):
+        for (item, future, _), result in zip(group, results, strict=True):
             if future.done():
                 if self._abandoned is not None and not isinstance(result, Exception):
                     self._abandoned(item, result)

@@ -129,6 +129,9 @@ async def test_one_trace_runs_through_all_three_services(system: System, sink: O
             await asyncio.sleep(0.05)
         while not {"gateway", "pool_manager", "tracer"} <= {span.service for span in mine(sink.spans)}:
             await asyncio.sleep(0.05)
+        # A span comes when it ends, so parents come after their children.
+        while not {span.parent_id for span in mine(sink.spans)} <= {span.span_id for span in mine(sink.spans)} | {""}:
+            await asyncio.sleep(0.05)
     spans = mine(sink.spans)
     by_id = {span.span_id: span for span in spans}
     roots = [span for span in spans if span.parent_id not in by_id]

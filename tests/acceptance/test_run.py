@@ -1,5 +1,6 @@
 """`make run` starts cleanly, stops cleanly, and leaves nothing behind, however it ends."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -24,7 +25,7 @@ def system(tmp_path: Path) -> Iterator[System]:
 
 def processes_below(state: Path, ports: dict[str, int]) -> list[str]:
     """Returns the command lines of all processes that belong to this run: by its state directory or its ports."""
-    marks = [str(state), *(f":{port}" for port in ports.values())]
+    marks = [str(state), *(f"{before}{port}" for port in ports.values() for before in ":= ")]
     found = []
     for process in Path("/proc").iterdir():
         try:
@@ -65,8 +66,6 @@ async def test_kill_9_leaves_no_process_and_the_next_run_starts(system: System) 
     assert processes_below(system.state, system.ports)
     system.stop(number=signal.SIGKILL)
     # The kernel tells the children; they end by themselves.
-    import asyncio
-
     async with asyncio.timeout(20):
         while processes_below(system.state, system.ports):
             await asyncio.sleep(0.05)

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +25,7 @@ from libs.common.rpc.client import channel
 
 ROOT = Path(__file__).resolve().parents[2]
 ENDED = "the output has ended"
-PORTS = ("http", "internal", "grpc", "pool", "tracer", "demo", "proxy", "postgres")
+PORTS = ("http", "internal", "grpc", "pool", "tracer", "demo", "proxy")
 
 
 def free_ports(count: int) -> Sequence[int]:
@@ -42,7 +42,7 @@ class Answer:
     """What a visitor got."""
 
     status: int
-    headers: dict[str, str]
+    headers: Mapping[str, str]
     seconds: float
 
     @property
@@ -87,7 +87,16 @@ class System:
         self._ended = False
         self._changed = threading.Condition()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "local", "--stop-with-parent", "--state-dir", str(self.state), *ports, *self.options],
+            [
+                sys.executable,
+                "-m",
+                "local",
+                "--stop-with-parent",
+                "--state-dir",
+                str(self.state),
+                *ports,
+                *self.options,
+            ],
             cwd=ROOT,
             env=os.environ | self.environment,
             stdout=subprocess.PIPE,
@@ -136,6 +145,8 @@ class System:
         finally:
             self.process.kill()
             self._reader.join()
+            if self.process.stdout is not None:
+                self.process.stdout.close()
 
     @property
     def click_url(self) -> str:
@@ -152,13 +163,13 @@ class System:
             session.request(method, url, allow_redirects=False, headers=headers or {}) as response,
         ):
             await response.read()
-            return Answer(response.status, dict(response.headers), clock() - began)
+            return Answer(response.status, response.headers.copy(), clock() - began)
 
     async def recorded(self, click_id: str) -> gateway_pb2.Click:
         """Returns what the log says of a click."""
         async with channel(f"dns:///127.0.0.1:{self.ports['grpc']}") as opened:
             stub: Any = gateway_pb2_grpc.ClickLogStub(opened)
-            response = await stub.GetClick(gateway_pb2.GetClickRequest(click_id=click_id))
+            response = await stub.GetClick(gateway_pb2.GetClickRequest(click_id=click_id), wait_for_ready=True)
         click: gateway_pb2.Click = response.click
         return click
 
@@ -173,7 +184,7 @@ class System:
         """Counts the pool."""
         async with channel(f"dns:///127.0.0.1:{self.ports['pool']}") as opened:
             stub: Any = pool_pb2_grpc.PoolAdminStub(opened)
-            response = await stub.GetPoolStatus(pool_pb2.GetPoolStatusRequest())
+            response = await stub.GetPoolStatus(pool_pb2.GetPoolStatusRequest(), wait_for_ready=True)
         total: pool_pb2.PoolStatus = response.total
         return total
 
