@@ -40,7 +40,13 @@ def setup(service: str, fmt: Format = "auto", level: str = "info") -> None:
         rendering: list[structlog.types.Processor] = [
             _drop_trace,
             structlog.processors.TimeStamper(fmt="%H:%M:%S.%f", utc=False),
-            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), sort_keys=False, pad_event_to=18),
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(),
+                sort_keys=False,
+                pad_event_to=18,
+                # The default shows local variables too, and among them are passwords.
+                exception_formatter=structlog.dev.plain_traceback,
+            ),
         ]
     else:
 

@@ -46,7 +46,8 @@ class OtlpSink:
                 sink._take(request)
                 return trace_service_pb2.ExportTraceServiceResponse()
 
-        trace_service_pb2_grpc.add_TraceServiceServicer_to_server(Servicer(), self._server)
+        add: Any = trace_service_pb2_grpc.add_TraceServiceServicer_to_server
+        add(Servicer(), self._server)
         self.port = self._server.add_insecure_port("127.0.0.1:0")
         self._server.start()
         return self

@@ -35,11 +35,11 @@ def replica(number: int) -> Server:
     )
 
 
-async def answers(stub: pool_pb2_grpc.PoolManagerStub, calls: int) -> Counter[int]:
+async def answers(stub: Any, calls: int) -> Counter[int]:
     return Counter([(await stub.Release(pool_pb2.ReleaseRequest())).available_time.seconds for _ in range(calls)])
 
 
-async def until(stub: pool_pb2_grpc.PoolManagerStub, replicas: set[int]) -> None:
+async def until(stub: Any, replicas: set[int]) -> None:
     """Calls until just these replicas answer."""
     async with asyncio.timeout(15):
         while set(await answers(stub, 8)) != replicas:

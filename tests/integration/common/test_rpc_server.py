@@ -49,7 +49,9 @@ def serve(scripted: Scripted, **options: Any) -> Server:
 
 
 async def health_of(opened: grpc.aio.Channel, name: str) -> int:
-    return (await health_pb2_grpc.HealthStub(opened).Check(health_pb2.HealthCheckRequest(service=name))).status
+    stub: Any = health_pb2_grpc.HealthStub(opened)
+    response: health_pb2.HealthCheckResponse = await stub.Check(health_pb2.HealthCheckRequest(service=name))
+    return response.status
 
 
 async def test_health_tells_liveness_from_readiness() -> None:
@@ -66,7 +68,8 @@ async def listed(server: Server) -> set[str]:
         yield reflection_pb2.ServerReflectionRequest(list_services="")
 
     async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as opened:
-        call = reflection_pb2_grpc.ServerReflectionStub(opened).ServerReflectionInfo(ask())
+        make_stub: Any = reflection_pb2_grpc.ServerReflectionStub
+        call = make_stub(opened).ServerReflectionInfo(ask())
         return {service.name for answer in [await call.read()] for service in answer.list_services_response.service}
 
 

@@ -160,7 +160,7 @@ async def test_a_caller_that_cancels(sink: OtlpSink, servicer: tuple[Scripted, g
 
 async def test_a_stream_cancelled_midway(sink: OtlpSink, servicer: tuple[Scripted, grpc.aio.Channel]) -> None:
     scripted, opened = servicer
-    call = pool_pb2_grpc.PoolAdminStub(opened).WatchPool(pool_pb2.WatchPoolRequest(country="hang"), timeout=30)
+    call: Any = pool_pb2_grpc.PoolAdminStub(opened).WatchPool(pool_pb2.WatchPoolRequest(country="hang"), timeout=30)
     assert (await call.read()).deleted_proxy_ids == [0]
     call.cancel()
     async with asyncio.timeout(5):

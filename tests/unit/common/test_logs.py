@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 PROGRAM = """
 import logging, sys
 from opentelemetry.sdk.trace import TracerProvider
@@ -15,8 +17,10 @@ log.info("click.answered", click_id="c1", wait_ms=12.5)
 with TracerProvider().get_tracer("t").start_as_current_span("span") as span:
     log.warning("inside", trace=format(span.get_span_context().trace_id, "032x"))
 logging.getLogger("some.library").error("it %s", "broke")
-try:
+def fail(password):
     1 / 0
+try:
+    fail("marker-of-a-secret")
 except ZeroDivisionError:
     log.exception("failed")
 """
@@ -47,6 +51,13 @@ def test_each_event_is_one_json_object() -> None:
 
 def test_without_a_terminal_auto_means_json() -> None:
     assert json.loads(lines("auto")[0])["event"] == "click.answered"
+
+
+@pytest.mark.parametrize("fmt", ["json", "console"])
+def test_a_traceback_shows_no_values(fmt: str) -> None:
+    said = "\n".join(lines(fmt))
+    assert "ZeroDivisionError" in said
+    assert "marker-of-a-secret" not in said.replace('fail("marker-of-a-secret")', "")
 
 
 def test_the_console_form_is_for_people() -> None:

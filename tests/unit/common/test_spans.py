@@ -1,0 +1,71 @@
+"""What a group does belongs to the trace of the first of its callers that has one, and is linked to the others'."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from libs.common import spans
+from libs.common.grouping import Grouper
+
+Spans = tuple[trace.Tracer, InMemorySpanExporter]
+
+
+@pytest.fixture
+def recording(monkeypatch: pytest.MonkeyPatch) -> Spans:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(spans, "_tracer", provider.get_tracer("test"))
+    return provider.get_tracer("test"), exporter
+
+
+async def submit(tracer: trace.Tracer, callers: Sequence[bool]) -> list[trace.SpanContext]:
+    """Submits one item per caller, in a span or without; returns the contexts of the callers that have one."""
+    contexts: list[trace.SpanContext] = []
+
+    async def run(items: Sequence[int]) -> Sequence[int | Exception]:
+        with tracer.start_as_current_span("work"):
+            return list(items)
+
+    async def call(grouper: Grouper[int, int], traced: bool) -> None:
+        if not traced:
+            await grouper.submit(0)
+            return
+        with tracer.start_as_current_span("caller") as span:
+            contexts.append(span.get_span_context())
+            await grouper.submit(0)
+
+    async with Grouper(run, max_group=8, name="the.group") as grouper:
+        await asyncio.gather(*(call(grouper, traced) for traced in callers))
+    return contexts
+
+
+async def test_the_work_of_one_caller_is_a_child_of_its_span(recording: Spans) -> None:
+    tracer, exporter = recording
+    (caller,) = await submit(tracer, [False, True])
+    (work,) = (span for span in exporter.get_finished_spans() if span.name == "work")
+    assert work.parent is not None
+    assert (work.parent.span_id, work.context.trace_id) == (caller.span_id, caller.trace_id)
+    assert "the.group" not in {span.name for span in exporter.get_finished_spans()}
+
+
+async def test_the_work_of_several_callers_has_a_span_that_leads_to_each(recording: Spans) -> None:
+    tracer, exporter = recording
+    first, *others = await submit(tracer, [True, True, True])
+    (group,) = (span for span in exporter.get_finished_spans() if span.name == "the.group")
+    assert group.parent is not None
+    assert group.parent.span_id == first.span_id
+    assert [link.context.span_id for link in group.links] == [other.span_id for other in others]
+    assert group.attributes == {"clicktrace.group.size": 3}
+
+
+async def test_without_a_trace_there_is_none(recording: Spans) -> None:
+    tracer, exporter = recording
+    assert await submit(tracer, [False]) == []
+    (work,) = exporter.get_finished_spans()
+    assert work.parent is None
