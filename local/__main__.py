@@ -1,33 +1,11 @@
 """Runs everything on this machine: `python -m local`, which is what `make run` does."""
 
-import asyncio
-import os
 import signal
 import sys
-from collections.abc import Sequence
-
-from local import options
-from local.console import Console
-from local.errors import LocalError
-from local.parent import stop_with_parent
-from local.run import run
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Runs until Ctrl-C and returns the exit code: 0 after an orderly stop, 1 or 2 after a fault."""
-    # The children are forked while gRPC runs here, and do nothing but exec: its fork handlers only complain about that.
-    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
-    chosen = options.parse(arguments)
-    console = Console()
-    try:
-        if chosen.stop_with_parent:
-            stop_with_parent(signal.SIGTERM)
-        asyncio.run(run(chosen, console))
-    except LocalError as error:
-        console.fault(str(error))
-        return error.exit_code
-    return 0
-
 
 if __name__ == "__main__":
+    # Until the run handles it, Ctrl-C is to end it without a traceback from amid the imports.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from local.cli import main
+
     sys.exit(main(sys.argv[1:]))

@@ -33,6 +33,7 @@ def check_ports(options: Options, proxies: int) -> None:
                 f"port {port} is wanted for {other} ({other_option}) and for {purpose} ({option})", exit_code=2
             )
         wanted[host, port] = (purpose, option)
+    for (host, port), (purpose, option) in wanted.items():
         if not is_free(host, port):
             raise LocalError(
                 f"port {port} on {host} is taken, and needed for {purpose}: stop its user, or choose another ({option})"

@@ -52,8 +52,9 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str] = os.environ)
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="make run ARGS=…",
-        description="Starts PostgreSQL, the three services and a demo world of proxies and redirect chains.",
+        prog="python -m local",
+        description="Starts PostgreSQL, the three services and a demo world of proxies and redirect chains, as make run"
+        " does: make run PROXIES=20 COOLDOWN=5s MAX_WAIT=3s, or make run ARGS='--http-port 9080'.",
         epilog="Times may carry a unit: 250ms, 5s, 1m. DATABASE_URL in the environment takes the place of the embedded"
         " PostgreSQL. Other settings of the services are taken from the environment as they are.",
     )

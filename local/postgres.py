@@ -10,7 +10,6 @@ refuses to run as root; there it runs as `nobody`, or as the owner of data that 
 
 import contextlib
 import fcntl
-import hashlib
 import os
 import pwd
 import re
@@ -18,7 +17,6 @@ import secrets
 import shutil
 import signal
 import socket
-import stat
 import subprocess
 import tempfile
 import time
@@ -27,7 +25,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from local import pg_binaries
+from local import pg_binaries, pg_directory
 from local.errors import LocalError
 from local.parent import follow_parent
 from local.pg_binaries import Account
@@ -37,7 +35,6 @@ _HOST = "127.0.0.1"
 _READY_TIMEOUT = 60.0  # recovery after a crash may replay a lot
 _TAKEOVER_TIMEOUT = 15.0  # how long an earlier server on the same data may take to end
 _POLL = 0.01
-_SHARED_DIRECTORY = Path("/var/tmp")  # noqa: S108 - what is found there is checked before it is used
 _STOP_STEPS = ((signal.SIGINT, 10.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0))
 # What was committed still outlives the server's own crash, though not the machine's.
 _FAST_AND_LOOSE = {"fsync": "off", "full_page_writes": "off"}
@@ -58,7 +55,7 @@ class EmbeddedPostgres:
         self, state_dir: Path, port: int = 0, *, durable: bool = True, settings: Mapping[str, str] | None = None
     ) -> None:
         self._account = _account_for(state_dir)
-        self.directory = _make_directory(state_dir.absolute(), self._account)
+        self.directory = pg_directory.make(state_dir.absolute(), self._account)
         self.data = self.directory / "data"
         self.log = self.directory / "postgres.log"
         self.port = port
@@ -152,7 +149,7 @@ class EmbeddedPostgres:
 
     def _take_lock(self) -> IO[bytes]:
         try:
-            lock = (self.directory / "lock").open("ab")
+            lock = (self.directory / pg_directory.LOCK).open("ab")
         except OSError as error:
             raise LocalError(f"cannot write to {self.directory}: {error.strerror}") from error
         deadline = time.monotonic() + _TAKEOVER_TIMEOUT
@@ -288,28 +285,6 @@ def _account_for(state_dir: Path) -> Account:
     except KeyError:
         return Account(65534, 65534)
     return Account(nobody.pw_uid, nobody.pw_gid)
-
-
-def _make_directory(state_dir: Path, account: Account) -> Path:
-    """Makes `state_dir`, or a stand-in below /var/tmp if `account` cannot get there, and returns it."""
-    try:
-        state_dir.mkdir(parents=True, exist_ok=True)
-        if account.uid == os.geteuid():
-            state_dir.chmod(0o700)
-            return state_dir
-        state_dir.chmod(0o755)  # the server's user has to pass through
-        if pg_binaries.can_enter(state_dir, account):
-            return state_dir
-        elsewhere = _SHARED_DIRECTORY / f"clicktrace-{hashlib.sha256(os.fsencode(state_dir)).hexdigest()[:12]}"
-        elsewhere.mkdir(mode=0o755, exist_ok=True)
-        status = elsewhere.lstat()
-        # Anyone may write to /var/tmp, so what has that name already may be a trap.
-        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
-            raise LocalError(f"{elsewhere} belongs to someone else: remove it, or choose another --state-dir")
-        elsewhere.chmod(0o755)
-    except OSError as error:
-        raise LocalError(f"cannot write to {state_dir}: {error.strerror}") from error
-    return elsewhere
 
 
 def _pid_file(data: Path) -> list[str]:

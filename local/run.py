@@ -14,7 +14,7 @@ from local.logview import render
 from local.options import ROOT, Options
 from local.plan import HOST, Places
 from local.postgres import EmbeddedPostgres
-from local.supervisor import Supervisor
+from local.supervisor import Process, Supervisor
 from local.table import addresses
 
 _START_PATIENCE = 40.0
@@ -91,39 +91,31 @@ class _Run:
                 raise LocalError(f"PostgreSQL ended by itself; its log is {self._postgres.log}")
 
     async def _start(self) -> None:
-        options, supervisor = self._options, self._supervisor
+        options = self._options
         proxies = max(options.proxies, self._proxies_before)
         checks.check_ports(options, proxies)
         secret = credentials.ensure(self._places.credentials)
         async with asyncio.TaskGroup() as group:
             # What needs no database loads while the database starts; the services wait for what they need to be ready.
-            tracer = group.create_task(
-                self._step("tracer", supervisor.start(plan.tracer(options), patience=_START_PATIENCE))
-            )
-            demo = group.create_task(
-                self._step(
-                    "demo world", supervisor.start(plan.demo(options, secret, proxies), patience=_START_PATIENCE)
-                )
-            )
-            database_url = await self._step("postgres", self._database())
-            migrations = {
-                service: group.create_task(
-                    self._step(
-                        f"migrate {service}",
-                        supervisor.run(plan.migration(options, service, database_url), patience=_MIGRATION_PATIENCE),
-                    )
-                )
-                for service in ("pool_manager", "gateway")
-            }
-            await migrations["pool_manager"]
-            pool_manager = plan.pool_manager(options, self._places, database_url)
-            await self._step("pool_manager", supervisor.start(pool_manager, patience=_START_PATIENCE))
+            tracer = group.create_task(self._launch("tracer", plan.tracer(options)))
+            demo = group.create_task(self._launch("demo world", plan.demo(options, secret, proxies)))
+            database_url = await self._step("postgres", self._database)
+            pool_schema = group.create_task(self._migrate("pool_manager", database_url))
+            click_schema = group.create_task(self._migrate("gateway", database_url))
+            await pool_schema
+            await self._launch("pool_manager", plan.pool_manager(options, self._places, database_url))
             provisioning = group.create_task(self._provision())
-            await asyncio.gather(migrations["gateway"], tracer, demo)
-            gateway = plan.gateway(options, database_url)
-            await self._step("gateway", supervisor.start(gateway, patience=_START_PATIENCE))
+            await asyncio.gather(click_schema, tracer, demo)
+            await self._launch("gateway", plan.gateway(options, database_url))
             await provisioning
-            await self._step("demo offers", self._create_offers(), remark=str)
+            await self._step("demo offers", self._create_offers, remark=str)
+
+    async def _launch(self, name: str, process: Process) -> None:
+        await self._step(name, lambda: self._supervisor.start(process, patience=_START_PATIENCE))
+
+    async def _migrate(self, service: str, database_url: str) -> None:
+        process = plan.migration(self._options, service, database_url)
+        await self._step(f"migrate {service}", lambda: self._supervisor.run(process, patience=_MIGRATION_PATIENCE))
 
     async def _database(self) -> str:
         if self._options.database_url:
@@ -151,7 +143,7 @@ class _Run:
         token = options.environment.get("POOL_OPERATOR_TOKEN", "")
         await self._step(
             "demo proxies",
-            provision.provision_proxies(pool, count=options.proxies, port=options.proxy_port, token=token),
+            lambda: provision.provision_proxies(pool, count=options.proxies, port=options.proxy_port, token=token),
             remark=str,
         )
         known = self._proxies_before
@@ -170,9 +162,11 @@ class _Run:
             f"{HOST}:{self._options.grpc_port}", demo_port=self._options.demo_port, token=token
         )
 
-    async def _step(self, name: str, work: Awaitable[T], *, remark: Callable[[T], str] | None = None) -> T:
+    async def _step(
+        self, name: str, work: Callable[[], Awaitable[T]], *, remark: Callable[[T], str] | None = None
+    ) -> T:
         began = time.monotonic()
-        result = await work
+        result = await work()
         self._console.step(name, time.monotonic() - began, remark(result) if remark else "")
         return result
 

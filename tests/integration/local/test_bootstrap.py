@@ -97,10 +97,12 @@ def test_what_was_cut_short_is_made_again(made: Place) -> None:
         assert process.poll() is None
     process.send_signal(signal.SIGKILL)
     process.wait()
-    (made.venv / "bin" / "python").unlink()
+    half_written = made.venv / "bin" / "half-written"
+    half_written.touch()
     done = made.bootstrap()
     assert done.returncode == 0, done.stderr
     assert made.installed() == "3.0"
+    assert not half_written.exists()
     assert not (made.venv / "clicktrace-unfinished").exists()
 
 

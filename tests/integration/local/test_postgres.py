@@ -17,7 +17,7 @@ from typing import Protocol
 import asyncpg
 import pytest
 
-from local import pg_binaries, postgres
+from local import pg_binaries, pg_directory, postgres
 from local.errors import LocalError
 from local.pg_binaries import Account
 from local.postgres import EmbeddedPostgres, temporary_postgres
@@ -68,6 +68,14 @@ def cluster() -> Iterator[Path]:
 def server(cluster: Path) -> Iterator[EmbeddedPostgres]:
     with EmbeddedPostgres(cluster, durable=False) as running:
         yield running
+
+
+@pytest.fixture
+def open_path() -> Iterator[Path]:
+    """A directory outside of pytest's own, which the user that root's server runs as could not enter."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as directory:
+        Path(directory).chmod(0o755)
+        yield Path(directory)
 
 
 @pytest.fixture
@@ -205,11 +213,11 @@ def test_a_server_without_its_parent_is_reported(cluster: Path) -> None:
             other.start()
 
 
-def test_a_cluster_whose_making_was_cut_short_is_made_again(tmp_path: Path) -> None:
-    half = EmbeddedPostgres(tmp_path / "state").directory / "data.new"
+def test_a_cluster_whose_making_was_cut_short_is_made_again(open_path: Path) -> None:
+    half = EmbeddedPostgres(open_path / "state").directory / "data.new"
     half.mkdir()
     (half / "PG_VERSION").write_text("18\n")
-    with EmbeddedPostgres(tmp_path / "state", durable=False) as server:
+    with EmbeddedPostgres(open_path / "state", durable=False) as server:
         assert not half.exists()
         assert server.poll() is None
 
@@ -221,18 +229,18 @@ def test_a_taken_port_is_named(cluster: Path) -> None:
             EmbeddedPostgres(cluster, port).start()
 
 
-def test_data_of_a_version_that_is_not_here_are_left_alone(tmp_path: Path) -> None:
-    server = EmbeddedPostgres(tmp_path / "state")
+def test_data_of_a_version_that_is_not_here_are_left_alone(open_path: Path) -> None:
+    server = EmbeddedPostgres(open_path / "state")
     server.data.mkdir()
     (server.data / "PG_VERSION").write_text("9\n")
     with pytest.raises(LocalError, match="made by PostgreSQL 9, which is not here"):
         server.start()
 
 
-def test_a_machine_without_postgresql_is_told_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_without_postgresql_is_told_what_to_install(open_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pg_binaries, "_candidates", lambda: iter(()))
     with pytest.raises(LocalError, match="DATABASE_URL, or install one"):
-        EmbeddedPostgres(tmp_path / "state").start()
+        EmbeddedPostgres(open_path / "state").start()
 
 
 def test_the_programs_of_the_wheel_come_first() -> None:
@@ -245,20 +253,31 @@ class TestAsRoot:
         assert server.pid is not None
         assert Path(f"/proc/{server.pid}").stat().st_uid == server.data.stat().st_uid == 65534
 
-    def test_below_a_closed_directory_the_state_goes_elsewhere(self, tmp_path: Path) -> None:
+    def test_below_a_closed_directory_a_stand_in_is_used_and_goes_with_it(
+        self, open_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(pg_directory, "_SHARED", open_path)
         (tmp_path / "home").mkdir(mode=0o700)
-        server = EmbeddedPostgres(tmp_path / "home" / "state", durable=False)
-        try:
-            assert server.directory.parent == Path("/var/tmp")
-            with server:
-                assert server.poll() is None
-            assert EmbeddedPostgres(tmp_path / "home" / "state").directory == server.directory
-        finally:
-            shutil.rmtree(server.directory)
+        state = tmp_path / "home" / "state"
+        with EmbeddedPostgres(state, durable=False) as server:
+            stand_in = server.directory
+            assert stand_in.parent == open_path
+            assert server.poll() is None
+            assert EmbeddedPostgres(state).directory == stand_in
+            # In use: stays, though its state directory is gone.
+            state.rmdir()
+            EmbeddedPostgres(tmp_path / "home" / "other")
+            assert server.data.exists()
+        state.mkdir()
+        EmbeddedPostgres(tmp_path / "home" / "other")
+        assert stand_in.exists()
+        # Whoever removes the state directory removes the data, and starts afresh.
+        state.rmdir()
+        assert not EmbeddedPostgres(state).data.exists()
 
     def test_a_trap_in_the_shared_directory_is_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         tmp_path.chmod(0o755)
-        monkeypatch.setattr(postgres, "_SHARED_DIRECTORY", tmp_path)
+        monkeypatch.setattr(pg_directory, "_SHARED", tmp_path)
         (tmp_path / "home").mkdir(mode=0o700)
         stand_in = EmbeddedPostgres(tmp_path / "home" / "state").directory
         os.chown(stand_in, STRANGER.uid, STRANGER.gid)
