@@ -1,0 +1,143 @@
+"""Leases in PostgreSQL: the store of `services.pool_manager.leasing`."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from services.pool_manager.leasing import Ask
+from services.pool_manager.model import (
+    Grant,
+    HeartbeatRequest,
+    Kept,
+    LeaseRequest,
+    LeaseToken,
+    NotHeld,
+    Outlook,
+    Protocol,
+    Proxy,
+    Refusal,
+    Released,
+    ReleaseRequest,
+)
+from services.pool_manager.postgres import Row, Session, statement
+
+_LEASE = statement("lease")
+_OUTLOOK = statement("outlook")
+_OUTLOOK_OF_ANY = statement("outlook_of_any")
+_HEARTBEAT = statement("heartbeat")
+_RELEASE = statement("release")
+_RETURN = statement("return_unseen")
+
+_PROTOCOLS = {protocol.value: protocol for protocol in Protocol}
+_VERDICTS = {"LOST": NotHeld.LOST, "UNKNOWN": NotHeld.UNKNOWN}
+
+
+class PostgresLeases:
+    """Leases in PostgreSQL: the store of `services.pool_manager.leasing`."""
+
+    def __init__(self, url: str, *, cooldown: float, failure_limit: int, probe_pause: float = 60.0) -> None:
+        """Prepares the store; the default cooldown and the pause before the first probe are in seconds."""
+        self._sessions = [Session(url) for _ in range(5)]
+        self._lease, self._heartbeat, self._release, self._return, self._outlook = self._sessions
+        self._cooldown = timedelta(seconds=cooldown)
+        self._failure_limit = failure_limit
+        self._probe_pause = timedelta(seconds=probe_pause)
+
+    def close(self) -> None:
+        """Ends all connections."""
+        for session in self._sessions:
+            session.close()
+
+    async def lease(self, asks: Sequence[Ask]) -> Sequence[Grant | Refusal]:
+        """Grants an IP to each request that can have one; requests with one `request_id` share one."""
+        requests = [ask.request for ask in asks]
+        claims: dict[str, int] = {}
+        distinct: list[LeaseRequest] = []
+        repeat_only: dict[str, bool] = {}
+        for ask in asks:
+            request_id = ask.request.request_id
+            if request_id not in claims:
+                distinct.append(ask.request)
+            claims[request_id] = claims.get(request_id, 0) + 1
+            repeat_only[request_id] = repeat_only.get(request_id, True) and ask.repeat_only
+        rows = await self._lease.fetch(
+            _LEASE,
+            list(claims),
+            [request.country for request in distinct],
+            [request.offer for request in distinct],
+            [request.holder for request in distinct],
+            [timedelta(seconds=request.ttl) for request in distinct],
+            list(claims.values()),
+            list(repeat_only.values()),
+            self._cooldown,
+        )
+        answers = {row["request_id"]: _grant_or_refusal(row) for row in rows}
+        return [answers[request.request_id] for request in requests]
+
+    async def outlook(self, country: str, count: int) -> Outlook:
+        """Returns when the next `count` IPs of a country (empty: of any) come free as things stand."""
+        if country:
+            rows = await self._outlook.fetch(_OUTLOOK, country, count, self._cooldown)
+        else:
+            rows = await self._outlook.fetch(_OUTLOOK_OF_ANY, count, self._cooldown)
+        (row,) = rows
+        return Outlook(
+            delays=tuple((moment - row["db_time"]).total_seconds() for moment in row["available_at"]),
+            least_cooldown=row["least_cooldown"].total_seconds(),
+        )
+
+    async def heartbeat(self, requests: Sequence[HeartbeatRequest]) -> Sequence[Kept | NotHeld]:
+        """Moves the end of each lease that is live."""
+        rows = await self._heartbeat.fetch(
+            _HEARTBEAT,
+            *_columns([request.token for request in requests]),
+            [timedelta(seconds=request.ttl) for request in requests],
+            self._cooldown,
+        )
+        answers: dict[int, Kept | NotHeld] = {
+            row["place"]: _VERDICTS.get(row["verdict"]) or Kept(row["expires_at"], row["db_time"]) for row in rows
+        }
+        return [answers[place] for place in range(1, len(requests) + 1)]
+
+    async def release(self, requests: Sequence[ReleaseRequest]) -> Sequence[Released | NotHeld]:
+        """Ends each lease that is live, and repeats the answer for those that were released before."""
+        rows = await self._release.fetch(
+            _RELEASE,
+            *_columns([request.token for request in requests]),
+            [request.outcome.value for request in requests],
+            [request.failure_reason for request in requests],
+            [None if request.trace_time is None else timedelta(seconds=request.trace_time) for request in requests],
+            [request.bytes for request in requests],
+            self._cooldown,
+            self._failure_limit,
+            self._probe_pause,
+        )
+        answers: dict[int, Released | NotHeld] = {
+            row["place"]: _VERDICTS.get(row["verdict"]) or Released(row["available_at"], row["db_time"]) for row in rows
+        }
+        return [answers[place] for place in range(1, len(requests) + 1)]
+
+    async def return_unseen(self, tokens: Sequence[LeaseToken]) -> None:
+        """Gives back one claim on each lease; the last one frees the IP without a cooldown."""
+        await self._return.fetch(_RETURN, *_columns(tokens))
+
+
+def _columns(tokens: Sequence[LeaseToken]) -> tuple[list[int], list[int], list[str]]:
+    return (
+        [token.proxy_id for token in tokens],
+        [token.fence for token in tokens],
+        [token.nonce for token in tokens],
+    )
+
+
+def _grant_or_refusal(row: Row) -> Grant | Refusal:
+    if row["fence"] is None:
+        return Refusal(row["next_available_at"], row["db_time"])
+    proxy = Proxy(
+        ip_address=row["ip_address"],
+        ip_port=row["ip_port"],
+        protocol=_PROTOCOLS[row["protocol"]],
+        provider=row["provider"],
+        country=row["country"],
+    )
+    token = LeaseToken(row["proxy_id"], row["fence"], row["nonce"].hex)
+    return Grant(token, proxy, row["expires_at"], row["db_time"])

@@ -1,0 +1,286 @@
+"""One holder per IP: the use case that everything else serves.
+
+Why two holders can never share an IP, from here down to the database:
+
+1. The only writer of a grant is the function `pool.lease` (migrations/0001_leasing.sql). It takes a row's lock before
+   it grants it, skips rows that others have locked, and moves the row's `available_at` behind the end of the lease and
+   of its cooldown before the lock is given up. So at most one lease of an IP is live at a time, whoever asks and where.
+2. A lease is proved by its token: proxy, fence, nonce. The fence grows with every lease, and `pool.heartbeat` and
+   `pool.release` change a row only if fence and nonce are those of its live lease. So an earlier holder cannot move,
+   end or revive anything, however late its call comes.
+3. The clock is that of the database alone, read after the row's lock was got. So a call that had to wait for a lock is
+   judged by the time at which it is decided, not by that at which it was sent.
+4. A repeated request finds the live lease under its `request_id`; an advisory lock on that id makes simultaneous
+   repeats on several replicas queue up. So a retry never takes a second IP.
+5. A grant whose caller has gone is given back at once, but only when every caller that was given it has gone: each
+   answer counts one claim, and the last one back frees the IP.
+
+Nothing is kept here that a crash could lose: replicas of this service share the database and nothing else. What arrives
+while a statement is under way goes into the next one (`libs.common.grouping`), one round trip per group.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Protocol, Self, TypeVar
+
+from libs.common import logs
+from libs.common.errors import ClicktraceError, Code
+from libs.common.grouping import Grouper
+from services.pool_manager.model import (
+    Grant,
+    HeartbeatRequest,
+    Kept,
+    LeaseRequest,
+    LeaseToken,
+    NotHeld,
+    Refusal,
+    Released,
+    ReleaseRequest,
+)
+from services.pool_manager.validation import not_held
+from services.pool_manager.waiting import NoTurn, OutlookStore, WaitingRoom
+
+log = logs.get(__name__)
+
+Answer = TypeVar("Answer")
+
+# Larger groups gain little, and a group holds its rows and advisory locks until it is written.
+_MAX_GROUP = 128
+# How often a request asks again at once for an IP that is free but locked.
+_CONTENTION_TRIES = 5
+
+
+@dataclass(slots=True)
+class Ask:
+    """One attempt to lease; `repeat_only` asks for the live lease of a repeated request and for no new one."""
+
+    request: LeaseRequest
+    repeat_only: bool
+    grant: Grant | None = None
+    """What the attempt got."""
+    settled: bool = False
+    """Whether the grant was given back."""
+
+
+class LeaseStore(OutlookStore, Protocol):
+    """Where leases live. Each method is one round trip and answers every item, in order.
+
+    Raises UNAVAILABLE/DATABASE_UNAVAILABLE when the database does not answer.
+    """
+
+    async def lease(self, asks: Sequence[Ask]) -> Sequence[Grant | Refusal]:
+        """Grants an IP to each request that can have one; requests with one `request_id` share one."""
+        ...
+
+    async def heartbeat(self, requests: Sequence[HeartbeatRequest]) -> Sequence[Kept | NotHeld]:
+        """Moves the end of each lease that is live."""
+        ...
+
+    async def release(self, requests: Sequence[ReleaseRequest]) -> Sequence[Released | NotHeld]:
+        """Ends each lease that is live, and repeats the answer for those that were released before."""
+        ...
+
+    async def return_unseen(self, tokens: Sequence[LeaseToken]) -> None:
+        """Gives back one claim on each lease; the last one frees the IP without a cooldown."""
+        ...
+
+
+class Counting(Protocol):
+    """Who counts what the database cannot see."""
+
+    def refused(self, country: str) -> None:
+        """Counts a request that got no IP."""
+        ...
+
+    def waited(self, country: str) -> None:
+        """Counts a request that had to wait."""
+        ...
+
+
+class Leasing:
+    """Leases IPs while it is entered as an async context manager, and finishes what it began before it leaves."""
+
+    def __init__(
+        self,
+        store: LeaseStore,
+        tally: Counting,
+        *,
+        max_waiting: int = 1000,
+        weights: Mapping[str, float] | None = None,
+        fallbacks: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        """Prepares leasing over a store.
+
+        `max_waiting` bounds how many may wait for one country; `weights` are those of the offers that do not weigh 1;
+        `fallbacks` names, for a country that has no IP free, the countries to try in its stead, in order.
+        """
+        self._store = store
+        self._tally = tally
+        self._fallbacks = fallbacks or {}
+        self._leases: Grouper[Ask, Grant | Refusal] = Grouper(
+            self._lease_group, max_group=_MAX_GROUP, abandoned=self._abandoned
+        )
+        self._heartbeats = Grouper(self._heartbeat_group, max_group=_MAX_GROUP)
+        self._releases = Grouper(self._release_group, max_group=_MAX_GROUP)
+        self._returns: Grouper[LeaseToken, None] = Grouper(self._return_group, max_group=_MAX_GROUP)
+        self._room = WaitingRoom(store, self._attempt, self._give_back, capacity=max_waiting, weights=weights or {})
+        self._tasks = asyncio.TaskGroup()
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        # Left in reverse: what the last leases give back is still returned.
+        await self._stack.enter_async_context(self._returns)
+        await self._stack.enter_async_context(self._tasks)
+        for part in (self._leases, self._heartbeats, self._releases):
+            await self._stack.enter_async_context(part)
+        await self._stack.enter_async_context(self._room)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.__aexit__(kind, error, trace)
+
+    def freed(self) -> None:
+        """Says that an IP may have come free, so that those who wait look again."""
+        self._room.freed()
+
+    async def lease(self, request: LeaseRequest, deadline: float | None = None) -> Grant:
+        """Grants one IP, waiting for it as the request allows, and until `deadline` (the event loop's clock) at most.
+
+        A caller that is cancelled meanwhile leaves no lease behind. Raises RESOURCE_EXHAUSTED/NO_AVAILABLE_IP, with the
+        time to the next free IP if there will be one.
+        """
+        limit = asyncio.get_running_loop().time() + request.wait
+        answer = await self._attempt_with_fallbacks(request)
+        if isinstance(answer, Grant):
+            return answer
+        if not request.wait or self._room.full(request.country):
+            self._tally.refused(request.country)
+            raise no_available_ip(request, answer.retry_after, "and too many wait already" if request.wait else "")
+        self._tally.waited(request.country)
+        waited = await self._room.wait(request, limit if deadline is None else min(limit, deadline))
+        if isinstance(waited, NoTurn):
+            self._tally.refused(request.country)
+            raise no_available_ip(request, waited.retry_after)
+        return waited
+
+    async def heartbeat(self, request: HeartbeatRequest) -> Kept:
+        """Keeps a lease; raises FAILED_PRECONDITION/LEASE_LOST or NOT_FOUND/UNKNOWN_LEASE."""
+        return await self._heartbeats.submit(request)
+
+    async def release(self, request: ReleaseRequest) -> Released:
+        """Ends a lease; raises FAILED_PRECONDITION/LEASE_LOST or NOT_FOUND/UNKNOWN_LEASE."""
+        return await self._releases.submit(request)
+
+    async def lease_all(
+        self, requests: Sequence[LeaseRequest], deadline: float | None = None
+    ) -> Sequence[Grant | ClicktraceError]:
+        """Leases for many requests at once; a caller that is cancelled meanwhile leaves no lease behind."""
+        calls = [asyncio.ensure_future(self.lease(request, deadline)) for request in requests]
+        try:
+            return await _all_of(calls)
+        except asyncio.CancelledError:
+            for request, call in zip(requests, calls, strict=True):
+                if call.done() and not call.cancelled() and call.exception() is None:
+                    self._give_back(request, call.result())
+            raise
+
+    async def heartbeat_all(self, requests: Sequence[HeartbeatRequest]) -> Sequence[Kept | ClicktraceError]:
+        """Keeps many leases at once."""
+        return await _all_of([asyncio.ensure_future(self.heartbeat(request)) for request in requests])
+
+    async def release_all(self, requests: Sequence[ReleaseRequest]) -> Sequence[Released | ClicktraceError]:
+        """Ends many leases at once."""
+        return await _all_of([asyncio.ensure_future(self.release(request)) for request in requests])
+
+    async def _attempt_with_fallbacks(self, request: LeaseRequest) -> Grant | Refusal:
+        answer = await self._first_attempt(request)
+        if isinstance(answer, Refusal):
+            for country in self._fallbacks.get(request.country, ()):
+                other = await self._first_attempt(replace(request, country=country))
+                if isinstance(other, Grant):
+                    return other
+        return answer
+
+    async def _first_attempt(self, request: LeaseRequest) -> Grant | Refusal:
+        for _ in range(_CONTENTION_TRIES):
+            # A free IP belongs to those who wait already.
+            answer = await self._attempt(request, repeat_only=self._room.occupied(request.country))
+            # Free, yet not to be had: somebody had the row locked, most likely for a grant. The next look will tell.
+            if isinstance(answer, Grant) or answer.retry_after != 0 or self._room.occupied(request.country):
+                break
+        return answer
+
+    async def _attempt(self, request: LeaseRequest, *, repeat_only: bool = False) -> Grant | Refusal:
+        ask = Ask(request, repeat_only)
+        try:
+            return await self._leases.submit(ask)
+        except asyncio.CancelledError:
+            # The answer may have come in the same turn of the event loop as the cancel.
+            self._settle(ask)
+            raise
+
+    async def _lease_group(self, asks: Sequence[Ask]) -> Sequence[Grant | Refusal]:
+        answers = await self._store.lease(asks)
+        for ask, answer in zip(asks, answers, strict=True):
+            if isinstance(answer, Grant):
+                ask.grant = answer
+        return answers
+
+    async def _heartbeat_group(self, requests: Sequence[HeartbeatRequest]) -> Sequence[Kept | Exception]:
+        answers = await self._store.heartbeat(requests)
+        return [not_held(answer) if isinstance(answer, NotHeld) else answer for answer in answers]
+
+    async def _release_group(self, requests: Sequence[ReleaseRequest]) -> Sequence[Released | Exception]:
+        answers = await self._store.release(requests)
+        return [not_held(answer) if isinstance(answer, NotHeld) else answer for answer in answers]
+
+    async def _return_group(self, tokens: Sequence[LeaseToken]) -> Sequence[None]:
+        await self._store.return_unseen(tokens)
+        return [None] * len(tokens)
+
+    def _abandoned(self, ask: Ask, _answer: Grant | Refusal) -> None:
+        self._settle(ask)
+
+    def _settle(self, ask: Ask) -> None:
+        """Gives back what an attempt got, once."""
+        if ask.grant is not None and not ask.settled:
+            ask.settled = True
+            self._give_back(ask.request, ask.grant)
+
+    def _give_back(self, request: LeaseRequest, grant: Grant) -> None:
+        self._tasks.create_task(self._return(request, grant.token), name="return-unseen")
+
+    async def _return(self, request: LeaseRequest, token: LeaseToken) -> None:
+        try:
+            await self._returns.submit(token)
+        except ClicktraceError as error:
+            log.warning("lease.stranded", request_id=request.request_id, reason=error.reason, hint="it ends by its TTL")
+        else:
+            log.info("lease.returned", request_id=request.request_id, fence=token.fence)
+
+
+async def _all_of(calls: Sequence[asyncio.Future[Answer]]) -> Sequence[Answer | ClicktraceError]:
+    """Waits for all calls; an error that nobody foresaw is raised once all are done."""
+    answers: list[Answer | ClicktraceError] = []
+    for answer in await asyncio.gather(*calls, return_exceptions=True):
+        if isinstance(answer, BaseException) and not isinstance(answer, ClicktraceError):
+            raise answer
+        answers.append(answer)
+    return answers
+
+
+def no_available_ip(request: LeaseRequest, retry_after: float | None, addition: str = "") -> ClicktraceError:
+    """Returns the error for a request that no IP is free for; `retry_after` is None where none ever will be."""
+    where = f"of country {request.country}" if request.country else "of any country"
+    if retry_after is None:
+        message = f"the pool has no usable IP {where}"
+    else:
+        message = f"no IP {where} is free; the next one is in {retry_after:.3f} s"
+    if addition:
+        message = f"{message}, {addition}"
+    return ClicktraceError(Code.RESOURCE_EXHAUSTED, "NO_AVAILABLE_IP", message, retry_after=retry_after)

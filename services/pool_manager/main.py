@@ -1,0 +1,124 @@
+"""The composition root of the pool manager: wires, top to bottom, and decides nothing."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+import asyncpg
+
+from libs.common import database, lifecycle, logs, settings, telemetry
+from libs.common.migrate import MigrationError, migrate
+from libs.common.pb.clicktrace.pool.v1 import pool_pb2_grpc
+from libs.common.rpc.server import Server, Service
+from services.pool_manager import admin, maintenance, servicer
+from services.pool_manager.admin import PoolAdminServicer
+from services.pool_manager.credentials import Credentials
+from services.pool_manager.lease_store import PostgresLeases
+from services.pool_manager.leasing import Leasing
+from services.pool_manager.listening import listening
+from services.pool_manager.maintenance import Tally
+from services.pool_manager.operating import Operating
+from services.pool_manager.pool_store import PostgresPool
+from services.pool_manager.probe_fetcher import ProbeFetcher
+from services.pool_manager.probing import Prober
+from services.pool_manager.servicer import PoolManagerServicer
+from services.pool_manager.settings import PoolSettings
+
+SERVICE = "pool_manager"
+
+log = logs.get(__name__)
+
+
+async def serve(config: PoolSettings, stop: asyncio.Event) -> None:
+    """Serves until `stop` is set, then finishes what is under way."""
+    spans = telemetry.setup(SERVICE)
+    url = str(config.database_url)
+    connections = await database.connect_pool(url, application_name=SERVICE)
+    leases = PostgresLeases(
+        url, cooldown=config.cooldown, failure_limit=config.failure_limit, probe_pause=config.probe_pause
+    )
+    pool = PostgresPool(connections, cooldown=config.cooldown, retention=config.retention)
+    tally = Tally(pool)
+    credentials = Credentials(config.credentials_dir)
+    try:
+        await pool.set_providers(config.provider_cooldowns, config.provider_prices)
+        async with (
+            Leasing(
+                leases,
+                tally,
+                max_waiting=config.max_waiting,
+                weights=config.offer_weights,
+                fallbacks=config.country_fallbacks,
+            ) as leasing,
+            listening(url, leasing.freed),
+            background(_chores(config, pool, tally, credentials)),
+        ):
+            manager = PoolManagerServicer(leasing, credentials)
+            operators = PoolAdminServicer(
+                pool, own_address=config.listen, operator_token=config.operator_token.get_secret_value()
+            )
+            services = [
+                Service(servicer.FULL_NAME, lambda to: pool_pb2_grpc.add_PoolManagerServicer_to_server(manager, to)),
+                Service(admin.FULL_NAME, lambda to: pool_pb2_grpc.add_PoolAdminServicer_to_server(operators, to)),
+            ]
+            async with Server(
+                config.listen,
+                services,
+                reflection=config.reflection,
+                grace=config.grace,
+                drain_delay=config.drain_delay,
+            ):
+                await stop.wait()
+    finally:
+        leases.close()
+        await connections.close()
+        await spans.shutdown()
+
+
+def _chores(
+    config: PoolSettings, pool: PostgresPool, tally: Tally, credentials: Credentials
+) -> Mapping[str, Coroutine[None, None, None]]:
+    """Returns what runs beside the server."""
+    chores = {"maintenance": maintenance.run(Operating(pool)), "tally": tally.run()}
+    if config.probe_url is not None:
+        fetcher = ProbeFetcher(str(config.probe_url))
+        chores["prober"] = Prober(pool, credentials, fetcher, first_pause=config.probe_pause).run()
+    return chores
+
+
+@asynccontextmanager
+async def background(chores: Mapping[str, Coroutine[None, None, None]]) -> AsyncIterator[None]:
+    """Runs coroutines that never end by themselves while the block runs; one that fails ends the process."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(chore, name=name) for name, chore in chores.items()]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
+async def bring_up_to_date(config: PoolSettings) -> None:
+    """Applies the migrations that are missing."""
+    for name in await migrate(str(config.database_url), schema="pool", package="services.pool_manager.migrations"):
+        log.info("migration.applied", name=name)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs `serve` (the default) or `migrate`, and returns the exit code."""
+    command = arguments[0] if arguments else "serve"
+    if command not in {"serve", "migrate"} or len(arguments) > 1:
+        print("usage: python -m services.pool_manager [serve|migrate]", file=sys.stderr)
+        return 2
+    config = settings.load(PoolSettings)
+    logs.setup(SERVICE, config.log_format, config.log_level)
+    try:
+        if command == "migrate":
+            asyncio.run(bring_up_to_date(config))
+        else:
+            lifecycle.run(lambda stop: serve(config, stop))
+    except (OSError, asyncpg.PostgresError, MigrationError) as error:
+        log.error("process.failed", command=command, error=type(error).__name__, detail=str(error))  # noqa: TRY400
+        return 1
+    return 0

@@ -1,0 +1,101 @@
+"""The settings of the pool manager."""
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BeforeValidator, HttpUrl
+from pydantic_settings import NoDecode
+
+from libs.common.settings import (
+    Address,
+    DatabaseSettings,
+    Field,
+    Seconds,
+    SecretStr,
+    SettingsConfigDict,
+    parse_seconds,
+)
+from services.pool_manager.countries import COUNTRIES
+
+
+def _named(read: Callable[[str], float], example: str) -> Callable[[object], object]:
+    """Returns a reader of `name=value,name=value`; it raises ValueError for anything else."""
+
+    def parse(value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        named: dict[str, float] = {}
+        for part in filter(None, map(str.strip, value.split(","))):
+            name, separator, text = part.partition("=")
+            if not name or not separator or name in named:
+                raise ValueError(f"{part!r} is not understood; write {example}")
+            named[name] = read(text)
+        return named
+
+    return parse
+
+
+def _positive(text: str) -> float:
+    number = float(text)
+    if not (math.isfinite(number) and number > 0):
+        raise ValueError(f"{text!r} is not a number above 0")
+    return number
+
+
+def _fallbacks(value: object) -> object:
+    """Reads `gb>ie>fr,us>ca`; ValueError for anything else."""
+    if not isinstance(value, str):
+        return value
+    orders: dict[str, tuple[str, ...]] = {}
+    for part in filter(None, map(str.strip, value.lower().split(","))):
+        first, *others = (code.strip() for code in part.split(">"))
+        if not others or not {first, *others} <= COUNTRIES or first in orders or first in others:
+            raise ValueError(f"{part!r} is not understood; write gb>ie>fr,us>ca with codes of ISO 3166-1")
+        orders[first] = tuple(others)
+    return orders
+
+
+Spans = Annotated[Mapping[str, float], NoDecode, BeforeValidator(_named(parse_seconds, "luna=30s,other=90s"))]
+Numbers = Annotated[Mapping[str, float], NoDecode, BeforeValidator(_named(_positive, "luna=0.001,other=2"))]
+Fallbacks = Annotated[Mapping[str, tuple[str, ...]], NoDecode, BeforeValidator(_fallbacks)]
+
+
+class PoolSettings(DatabaseSettings):
+    """What the environment says, under the prefix `POOL_`."""
+
+    model_config = SettingsConfigDict(env_prefix="POOL_")
+
+    listen: Address = Address("127.0.0.1", 50051)
+    """Where gRPC is served."""
+    reflection: bool = True
+    """Whether clients such as grpcurl may ask for the schema."""
+    operator_token: SecretStr = SecretStr("")
+    """What calls that change the pool must carry; empty: no token is needed."""
+    cooldown: Seconds = 60.0
+    """How long an IP rests after use, unless it or its provider says otherwise."""
+    failure_limit: int = Field(3, ge=1, le=1000)
+    """How many PROXY_FAILURE outcomes in a row take an IP out."""
+    max_waiting: int = Field(1000, ge=0, le=100_000)
+    """How many may wait for an IP of one country at this replica; the next ones are refused at once."""
+    probe_pause: Seconds = 60.0
+    """The pause before an IP that was taken out is tried for the first time; it doubles with every failure, to 1 h."""
+    probe_url: HttpUrl | None = None
+    """What is fetched through an IP to try it: answers with the address it sees, as text or JSON. None: no trying."""
+    retention: Seconds = 30 * 86_400.0
+    """How long the history of leases, the statistics and the audit record are kept."""
+    provider_cooldowns: Spans = {}  # noqa: RUF012 - pydantic copies it
+    """How long the IPs of a provider rest: `luna=30s,other=90s`."""
+    provider_prices: Numbers = {}  # noqa: RUF012 - pydantic copies it
+    """What a lease costs at a provider: `luna=0.001`."""
+    offer_weights: Numbers = {}  # noqa: RUF012 - pydantic copies it
+    """How often an offer is served compared with others while they wait: `summer=2`; 1 for all others."""
+    country_fallbacks: Fallbacks = {}  # noqa: RUF012 - pydantic copies it
+    """Where an IP is taken from if a country has none free: `gb>ie>fr,us>ca`."""
+    credentials_dir: Path | None = None
+    """A directory of `PROVIDER.toml` files with `username`, `password` and, if wanted, `username_template`."""
+    drain_delay: Seconds = 0.0
+    """How long clients get to turn away, after health says NOT_SERVING and before calls are refused."""
+    grace: Seconds = 10.0
+    """How long running calls get to finish at the end."""

@@ -1,0 +1,155 @@
+"""Servers to test against: in this process, and as processes that can be killed."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from grpc import aio
+
+from libs.common import database
+from libs.common.pb.clicktrace.pool.v1 import pool_pb2, pool_pb2_grpc
+from libs.common.rpc.client import channel
+from libs.common.rpc.server import Server, Service
+from libs.common.settings import Address
+from services.pool_manager import admin, servicer
+from services.pool_manager.admin import PoolAdminServicer
+from services.pool_manager.credentials import Credentials
+from services.pool_manager.lease_store import PostgresLeases
+from services.pool_manager.leasing import Leasing
+from services.pool_manager.listening import listening
+from services.pool_manager.maintenance import Tally
+from services.pool_manager.pool_store import PostgresPool
+from services.pool_manager.servicer import PoolManagerServicer
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@dataclass(frozen=True, slots=True)
+class Manager:
+    """Clients of one server."""
+
+    channel: aio.Channel
+    leases: "pool_pb2_grpc.PoolManagerAsyncStub"
+    admin: "pool_pb2_grpc.PoolAdminAsyncStub"
+
+    @classmethod
+    def of(cls, opened: aio.Channel) -> Self:
+        """Makes the clients over a channel."""
+        return cls(opened, pool_pb2_grpc.PoolManagerStub(opened), pool_pb2_grpc.PoolAdminStub(opened))
+
+    async def provision(self, count: int, *, country: str = "us", prefix: str = "proxy") -> None:
+        """Adds proxies `PREFIX-COUNTRY-N`."""
+        specs = [
+            pool_pb2.ProxySpec(ip_address=f"{prefix}-{country}-{number}", ip_port=7000, country=country)
+            for number in range(1, count + 1)
+        ]
+        await self.admin.ProvisionProxies(pool_pb2.ProvisionProxiesRequest(proxies=specs))
+
+
+@asynccontextmanager
+async def serve_in_process(
+    url: str,
+    *,
+    cooldown: float = 60.0,
+    failure_limit: int = 3,
+    operator_token: str = "",
+    credentials_dir: Path | None = None,
+    max_waiting: int = 1000,
+    weights: Mapping[str, float] | None = None,
+    fallbacks: Mapping[str, Sequence[str]] | None = None,
+) -> AsyncIterator[Manager]:
+    """Serves over the database at `url` in this process, on a free port."""
+    async with AsyncExitStack() as stack:
+        pool = await stack.enter_async_context(
+            await database.connect_pool(url, application_name="pool_manager", max_size=4)
+        )
+        store = PostgresLeases(url, cooldown=cooldown, failure_limit=failure_limit)
+        stack.callback(store.close)
+        admin_store = PostgresPool(pool, cooldown=cooldown, retention=86_400)
+        leasing = await stack.enter_async_context(
+            Leasing(store, Tally(admin_store), max_waiting=max_waiting, weights=weights, fallbacks=fallbacks)
+        )
+        await stack.enter_async_context(listening(url, leasing.freed))
+        address = Address("127.0.0.1", 0)
+        manager = PoolManagerServicer(leasing, Credentials(credentials_dir))
+        operators = PoolAdminServicer(admin_store, own_address=address, operator_token=operator_token)
+        services = [
+            Service(servicer.FULL_NAME, lambda to: pool_pb2_grpc.add_PoolManagerServicer_to_server(manager, to)),
+            Service(admin.FULL_NAME, lambda to: pool_pb2_grpc.add_PoolAdminServicer_to_server(operators, to)),
+        ]
+        server = await stack.enter_async_context(Server(address, services, grace=1.0))
+        opened = await stack.enter_async_context(channel(f"127.0.0.1:{server.port}"))
+        yield Manager.of(opened)
+
+
+class ManagerProcess:
+    """`python -m services.pool_manager serve` as a child process."""
+
+    def __init__(self, process: asyncio.subprocess.Process, port: int, drain: asyncio.Task[None]) -> None:
+        self.process = process
+        self.port = port
+        self._drain = drain
+
+    @classmethod
+    async def start(cls, url: str, *, port: int = 0, settings: Mapping[str, str] | None = None) -> Self:
+        """Starts a server and returns when it listens; `settings` are environment variables."""
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("POOL_", "OTEL_"))},
+            "DATABASE_URL": url,
+            "POOL_LISTEN": f"127.0.0.1:{port}",
+            "LOG_FORMAT": "json",
+            **(settings or {}),
+        }
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "services.pool_manager", "serve",
+            cwd=ROOT, env=environment, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        if process.stderr is None:
+            raise AssertionError("stderr is a pipe")
+        log = process.stderr
+        seen = []
+        async with asyncio.timeout(30):
+            async for line in log:
+                seen.append(line)
+                event = json.loads(line)
+                if event["event"] == "server.listening":
+                    drain = asyncio.create_task(_drain(log), name="drain-log")
+                    return cls(process, int(event["address"].rpartition(":")[2]), drain)
+        raise AssertionError(f"pool_manager did not start: {b''.join(seen).decode()}")
+
+    def kill(self) -> None:
+        """Ends the process as a crash would."""
+        self.process.send_signal(signal.SIGKILL)
+
+    async def stop(self, number: int = signal.SIGTERM) -> int:
+        """Ends the process and returns its exit status."""
+        if self.process.returncode is None:
+            self.process.send_signal(number)
+        await self._drain
+        return await self.process.wait()
+
+
+async def _drain(log: asyncio.StreamReader) -> None:
+    async for _ in log:
+        pass
+
+
+@asynccontextmanager
+async def manager_processes(url: str, count: int, **settings: str) -> AsyncIterator[Sequence[Manager]]:
+    """Runs `count` servers as processes over one database, and yields clients of each."""
+    async with AsyncExitStack() as stack:
+        async with asyncio.TaskGroup() as starting:
+            tasks = [starting.create_task(ManagerProcess.start(url, settings=settings)) for _ in range(count)]
+        processes = [task.result() for task in tasks]
+        for process in processes:
+            stack.push_async_callback(process.stop)
+        yield [
+            Manager.of(await stack.enter_async_context(channel(f"127.0.0.1:{process.port}"))) for process in processes
+        ]
