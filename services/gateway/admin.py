@@ -1,10 +1,10 @@
 """OfferAdmin over gRPC: requests are checked whole, and all their faults are reported at once."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
-from libs.common.errors import ClicktraceError, Code, Violation, invalid_request
+from libs.common.errors import Violation, invalid_request
 from libs.common.pb.clicktrace.gateway.v1 import gateway_pb2 as pb
 from libs.common.pb.clicktrace.gateway.v1 import gateway_pb2_grpc
 from libs.common.rpc import times
@@ -23,6 +23,7 @@ _ENUMS = {
     "fallback_policy": pb.FallbackPolicy,
     "user_agent_policy": pb.UserAgentPolicy,
 }
+_UNCHANGEABLE = ("name", "create_time", "update_time")
 _MAX_WAIT = (0.1, 60.0)
 _JOIN_WINDOW = (0.0, 86_400.0)
 _JOIN_WINDOW_DEFAULT = 3_600.0
@@ -45,6 +46,14 @@ class Offers(Protocol):
         """Adds an offer."""
         ...
 
+    async def change(self, name: str, change: Callable[[Offer], Offer]) -> Offer:
+        """Replaces an offer by what `change` makes of it."""
+        ...
+
+    async def delete(self, name: str) -> None:
+        """Takes an offer away."""
+        ...
+
 
 class Book(Protocol):
     """The offers that clicks see."""
@@ -55,19 +64,23 @@ class Book(Protocol):
 
 
 class OfferAdmin(gateway_pb2_grpc.OfferAdminServicer):
-    """Lets operators create and read offers."""
+    """Lets operators create and change offers."""
 
-    def __init__(self, offers: Offers, book: Book, *, operator_token: str, max_wait: float) -> None:
-        """Changes need `operator_token` (none if empty); `max_wait` is what an offer without one shows."""
+    def __init__(self, offers: Offers, book: Book, *, operator_token: str, max_wait: float, webhooks: bool) -> None:
+        """Changes need `operator_token` (none if empty); `max_wait` is what an offer without one shows.
+
+        `webhooks` says whether this gateway can sign webhooks; if it cannot, offers may not have any.
+        """
         self._offers = offers
         self._book = book
         self._token = operator_token
         self._max_wait = max_wait
+        self._webhooks = webhooks
 
     async def CreateOffer(self, request: pb.CreateOfferRequest, context: HasMetadata) -> pb.CreateOfferResponse:
         """Creates an offer; clicks through this gateway see it when the call returns, through others a moment later."""
         require_operator(context, self._token)
-        offer = await self._offers.insert(offer_from(request.offer))
+        offer = await self._offers.insert(self._read(request.offer))
         await self._book.reload(offer.name)
         return pb.CreateOfferResponse(offer=self._message(offer))
 
@@ -91,20 +104,34 @@ class OfferAdmin(gateway_pb2_grpc.OfferAdminServicer):
         )
 
     async def UpdateOffer(self, request: pb.UpdateOfferRequest, context: HasMetadata) -> pb.UpdateOfferResponse:
-        """Is not there yet."""
-        raise unimplemented("UpdateOffer")
+        """Changes the fields of an offer that the mask names; clicks that run keep the offer they began with."""
+        require_operator(context, self._token)
+        name = _named(request.offer.name, "offer.name")
+        paths = _mask(request)
+
+        def change(offer: Offer) -> Offer:
+            message = _stored_message(offer)
+            for path in paths:
+                message.ClearField(path)
+            message.MergeFrom(_only(request.offer, paths))
+            return self._read(message)
+
+        offer = await self._offers.change(name, change)
+        await self._book.reload(name)
+        return pb.UpdateOfferResponse(offer=self._message(offer))
 
     async def DeleteOffer(self, request: pb.DeleteOfferRequest, context: HasMetadata) -> pb.DeleteOfferResponse:
-        """Is not there yet."""
-        raise unimplemented("DeleteOffer")
+        """Deletes an offer."""
+        require_operator(context, self._token)
+        await self._offers.delete(_named(request.name))
+        await self._book.reload(request.name)
+        return pb.DeleteOfferResponse()
+
+    def _read(self, message: pb.Offer) -> Offer:
+        return offer_from(message, webhooks=self._webhooks)
 
     def _message(self, offer: Offer) -> pb.Offer:
         return offer_message(offer, default_max_wait=self._max_wait)
-
-
-def unimplemented(rpc: str) -> ClicktraceError:
-    """Describes an rpc that the contract has and this release has not."""
-    return ClicktraceError(Code.UNIMPLEMENTED, "NOT_IMPLEMENTED", f"{rpc} is not implemented yet")
 
 
 def page_size(asked: int) -> int:
@@ -114,7 +141,7 @@ def page_size(asked: int) -> int:
     return asked or _PAGE
 
 
-def offer_from(message: pb.Offer) -> Offer:
+def offer_from(message: pb.Offer, *, webhooks: bool) -> Offer:
     """Reads an offer. INVALID_ARGUMENT/INVALID_REQUEST names every fault."""
     check = Check()
     max_wait = _span(message, "max_wait")
@@ -124,6 +151,7 @@ def offer_from(message: pb.Offer) -> Offer:
     if message.fallback_url:
         check.url("fallback_url", message.fallback_url, message.identity_params)
     if message.webhook_url:
+        check.that(webhooks, "webhook_url", "cannot be signed: set GATEWAY_WEBHOOK_SECRET")
         check.plain_url("webhook_url", message.webhook_url)
     country = message.country.lower()
     check.that(bool(_COUNTRY.fullmatch(country)), "country", "must be two letters (ISO 3166-1), or empty for any")
@@ -192,6 +220,39 @@ def offer_message(offer: Offer, *, default_max_wait: float) -> pb.Offer:
         create_time=times.to_timestamp(offer.create_time) if offer.create_time else None,
         update_time=times.to_timestamp(offer.update_time) if offer.update_time else None,
     )
+
+
+def _stored_message(offer: Offer) -> pb.Offer:
+    """Renders an offer as it is stored: what was left out stays out."""
+    message = offer_message(offer, default_max_wait=_MAX_WAIT[0])
+    if offer.max_wait is None:
+        message.ClearField("max_wait")
+    if not offer.identity_params:
+        message.ClearField("identity_params")
+    return message
+
+
+def _mask(request: pb.UpdateOfferRequest) -> Sequence[str]:
+    """Returns which fields change. INVALID_ARGUMENT names every path that is no field, or is not for callers to set."""
+    paths = list(request.update_mask.paths) or [
+        field.name for field, _ in request.offer.ListFields() if field.name not in _UNCHANGEABLE
+    ]
+    check = Check()
+    known = pb.Offer.DESCRIPTOR.fields_by_name
+    for path in paths:
+        check.that(path in known, "update_mask", f"has {path!r}, which is no field of an offer")
+        check.that(path not in _UNCHANGEABLE, "update_mask", f"has {path!r}, which cannot be changed")
+    check.finish()
+    return paths
+
+
+def _only(offer: pb.Offer, paths: Sequence[str]) -> pb.Offer:
+    kept = pb.Offer()
+    kept.CopyFrom(offer)
+    for field, _ in offer.ListFields():
+        if field.name not in paths:
+            kept.ClearField(field.name)
+    return kept
 
 
 def _span(message: pb.Offer, field: Literal["max_wait", "join_window"]) -> float | None:

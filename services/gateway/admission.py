@@ -1,5 +1,6 @@
 """Who may have a trace: token buckets per client address and per offer."""
 
+import ipaddress
 from collections import OrderedDict
 from collections.abc import Callable
 
@@ -30,6 +31,13 @@ class TokenBuckets:
         return taken
 
 
+def _client(address: str) -> str:
+    """Returns what counts as one client: an IPv4 address, or the /64 that one IPv6 subscriber has to itself."""
+    if ":" not in address:
+        return address
+    return str(ipaddress.ip_network((address, 64), strict=False))
+
+
 class Admission:
     """Decides by rate alone which clicks may have a trace; the others get the fallback."""
 
@@ -52,7 +60,7 @@ class Admission:
 
     def refusal(self, click: Click, offer: Offer) -> str:
         """Returns the UPPER_SNAKE reason why a click may not have a trace now; empty if it may."""
-        if not self._clients.take(click.address, rate=self._client_rate, burst=self._client_burst):
+        if not self._clients.take(_client(click.address), rate=self._client_rate, burst=self._client_burst):
             return "CLIENT_RATE"
         weight = offer.weight
         if not self._offers.take(offer.name, rate=self._offer_rate * weight, burst=self._offer_burst * weight):

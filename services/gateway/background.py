@@ -35,7 +35,7 @@ class Background:
 
     async def drain(self, grace: float) -> None:
         """Waits `grace` seconds for all tasks, then cancels the rest and waits for their clean-up."""
-        if self._tasks:
+        if self._tasks and grace:
             log.info("background.draining", tasks=len(self._tasks), grace=grace)
             await asyncio.wait(self._tasks, timeout=grace)
         while self._tasks:

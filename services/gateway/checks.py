@@ -1,8 +1,12 @@
 """Checking a request whole, so that all its faults are reported at once."""
 
 from collections.abc import Sequence
+from datetime import datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from libs.common.errors import Violation, invalid_request
+from libs.common.rpc import times
 from services.gateway import tokens
 
 _LONGEST_URL = 8_192
@@ -44,6 +48,16 @@ class Check:
     def span(self, field: str, seconds: float | None, least: float, most: float) -> None:
         """Notes a span of time, in seconds, that is outside its range; None is left out and fine."""
         self.that(seconds is None or least <= seconds <= most, field, f"must be {least:g} s to {most:g} s, or left out")
+
+    def time(self, field: str, moment: Timestamp | None) -> datetime | None:
+        """Reads a time, and notes it if it is outside the years 1 to 9999; None is left out and fine."""
+        if moment is None:
+            return None
+        try:
+            return times.to_datetime(moment)
+        except (ValueError, OverflowError):
+            self.fault(field, "must be a time of the years 1 to 9999")
+            return None
 
     def names(self, field: str, names: Sequence[str]) -> None:
         """Notes parameter names that are empty, too long or twice there."""

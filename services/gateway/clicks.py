@@ -1,35 +1,27 @@
 """The use case: what happens to one click, from its request to its answer and beyond."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, aclosing
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass
 from typing import Protocol
 
 from libs.common import logs
 from libs.common.errors import ClicktraceError, Code
-from services.gateway import landing, tokens
+from services.gateway import landing
 from services.gateway.background import Background
 from services.gateway.model import (
     Answer,
-    Attempt,
-    Blame,
     Click,
     ClickRecord,
     Decision,
-    Hop,
-    LeaseWanted,
+    FallbackPolicy,
     Mode,
     Offer,
-    Outcome,
-    Proxy,
-    TraceJob,
-    UserAgentPolicy,
     WalkResult,
 )
-from services.gateway.parameters import Merged, SplitUrl
-from services.gateway.running import RunningClick
+from services.gateway.parameters import Merged
+from services.gateway.privacy import Privacy
+from services.gateway.running import RunningClick, Walk
+from services.gateway.walking import Walker
 
 log = logs.get(__name__)
 
@@ -40,36 +32,9 @@ _RECORD_LATE_WITHIN = 0.02
 # With less than this left, another IP would not bring the visitor to the landing page.
 _LEAST_TIME = 0.1
 # A record that is unfinished this long after the last moment its trace could end has no gateway any more.
-_GIVE_UP_MARGIN = 15.0
-
-
-class Lease(Protocol):
-    """An IP that is ours inside a block."""
-
-    lease_id: str
-    fence: int
-    proxy: Proxy
-    expire_time: datetime
-
-    def conclude(self, outcome: Outcome, *, reason: str = "", trace_time: float = 0.0, transferred: int = 0) -> None:
-        """Says how the use went."""
-        ...
-
-
-class LeasePool(Protocol):
-    """Lends IPs."""
-
-    def lease(self, wanted: LeaseWanted) -> AbstractAsyncContextManager[Lease]:
-        """Holds one IP while the block runs; ClicktraceError when there is none, and when it is lost."""
-        ...
-
-
-class Tracer(Protocol):
-    """Walks chains."""
-
-    def trace(self, job: TraceJob) -> AsyncGenerator[Hop | WalkResult, None]:
-        """Yields hops, then one result; ClicktraceError when there is none."""
-        ...
+GIVE_UP_MARGIN = 15.0
+# A chain that broke may work again soon; but a visitor who reloads must not cost an IP each time.
+_FAILURE_KEPT = 30.0
 
 
 class ClickStore(Protocol):
@@ -100,6 +65,30 @@ class Gate(Protocol):
         ...
 
 
+class Joining(Protocol):
+    """Knows which clicks are the same."""
+
+    async def join(self, identity: str, own: Walk) -> Walk:
+        """Returns the walk of an identity, `own` if this click leads."""
+        ...
+
+    async def conclude(self, identity: str, own: Walk, *, keep: float) -> None:
+        """Ends the lead of a click."""
+        ...
+
+
+class Landings(Protocol):
+    """Remembers where chains ended."""
+
+    def note(self, offer: str, url: str) -> None:
+        """Remembers a landing page."""
+        ...
+
+    def find(self, offer: str) -> str | None:
+        """Returns the last landing page without per-click parameters."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How long and how much; times are in seconds."""
@@ -108,8 +97,6 @@ class Limits:
     """How long a visitor waits if the offer does not say."""
     trace_timeout: float
     """How long a trace may take in all."""
-    max_attempts: int
-    """How many IPs are tried for one click."""
     max_waiting: int
     """How many visitors may wait at once."""
 
@@ -122,20 +109,24 @@ class Clicks:
         *,
         offers: OfferSource,
         gate: Gate,
-        pool: LeasePool,
-        tracer: Tracer,
+        walker: Walker,
         store: ClickStore,
+        joining: Joining,
+        landings: Landings,
         background: Background,
         limits: Limits,
+        privacy: Privacy,
     ) -> None:
         """Wires the use case; every part is owned by the caller."""
         self._offers = offers
         self._gate = gate
-        self._pool = pool
-        self._tracer = tracer
+        self._walker = walker
         self._store = store
+        self._joining = joining
+        self._landings = landings
         self._background = background
         self._limits = limits
+        self._privacy = privacy
         self._waiting = 0
 
     async def serve(self, click: Click) -> Decision:
@@ -144,7 +135,8 @@ class Clicks:
         The trace is a task of its own: it goes on when the visitor has waited long enough, or has gone.
         """
         offer = await self._offers.find(click.offer)
-        running = RunningClick(click, offer, give_up_after=self._limits.trace_timeout + _GIVE_UP_MARGIN)
+        give_up_after = self._limits.trace_timeout + GIVE_UP_MARGIN
+        running = RunningClick(click, offer, give_up_after=give_up_after, privacy=self._privacy)
         reason = self._no_trace_reason(click, offer)
         if reason:
             running.not_traced()
@@ -154,7 +146,11 @@ class Clicks:
         self._background.start(self._pursue(running, deadline), name=f"click:{click.click_id}")
         if offer.mode is Mode.BEACON:
             return await self._answer(running, _NO_CONTENT, within=_RECORD_LATE_WITHIN)
-        await self._wait(running, deadline)
+        try:
+            await self._wait(running, deadline)
+        except asyncio.CancelledError:
+            running.visitor_left()
+            raise
         if not running.ended.is_set():
             return await self._answer(running, self._fallback(running, "MAX_WAIT"), within=_RECORD_LATE_WITHIN)
         left = deadline - asyncio.get_running_loop().time()
@@ -195,7 +191,7 @@ class Clicks:
             answer=answer.kind,
             reason=answer.reason,
             wait_ms=round(wait * 1000, 1),
-            hops=len(running.hops),
+            hops=len(running.walk.hops),
             exit_ip=running.exit_ip,
         )
         return Decision(click.click_id, answer.kind, merged.location, answer.reason)
@@ -203,10 +199,16 @@ class Clicks:
     def _outcome(self, running: RunningClick) -> "_Answer":
         if running.failure or running.result is None:
             return self._fallback(running, running.failure)
-        return _Answer(Answer.LANDING, landing.landing(running.offer, running.click, running.result, running.hops), "")
+        merged = landing.landing(running.offer, running.click, running.result, running.walk.hops)
+        return _Answer(Answer.LANDING, merged, "")
 
     def _fallback(self, running: RunningClick, reason: str) -> "_Answer":
-        return _Answer(Answer.FALLBACK, landing.fallback(running.offer, running.click), reason)
+        offer, click = running.offer, running.click
+        if offer.fallback_policy is FallbackPolicy.LAST_LANDING:
+            merged = landing.last_landing(offer, click, self._landings.find(offer.name))
+            if merged is not None:
+                return _Answer(Answer.FALLBACK, merged, reason)
+        return _Answer(Answer.FALLBACK, landing.fallback(offer, click), reason)
 
     async def _pursue(self, running: RunningClick, deadline: float) -> None:
         """Brings the trace of a click to its end, and puts that on record if the visitor did not wait for it."""
@@ -214,7 +216,7 @@ class Clicks:
         failure = "INTERNAL_ERROR"
         try:
             async with asyncio.timeout(self._limits.trace_timeout):
-                result = await self._walk(running, deadline)
+                result = await self._journey(running, deadline)
             failure = landing.fault(running.offer, result)
         except ClicktraceError as error:
             failure = error.reason
@@ -225,106 +227,47 @@ class Clicks:
             raise
         finally:
             running.end(result, failure)
-            if running.is_answered:
+            if running.is_late:
                 self._store.put(running.record())
                 log.info(
                     "click.ended",
                     click_id=running.click.click_id,
                     offer=running.offer.name,
                     reason=failure,
-                    hops=len(running.hops),
+                    hops=len(running.walk.hops),
                     exit_ip=running.exit_ip,
                 )
+            await self._conclude(running)
 
-    async def _walk(self, running: RunningClick, deadline: float) -> WalkResult:
-        """Walks the chain; through another IP where the first one failed before any origin was reached."""
-        number = 1
-        while True:
-            result = await self._attempt(running, number, deadline)
-            left = deadline - asyncio.get_running_loop().time()
-            untouched = result.blame is Blame.PROXY and not result.target_reached
-            if not untouched or left < _LEAST_TIME or number >= self._limits.max_attempts:
-                return result
-            number += 1
+    async def _journey(self, running: RunningClick, deadline: float) -> WalkResult:
+        """Lets a click that is the same as another one share its walk; walks for all others."""
+        identity = running.identity
+        if identity:
+            walk = await self._joining.join(identity, running.walk)
+            if walk is not running.walk:
+                running.walk = walk
+                await walk.ended.wait()
+                if walk.result is None:
+                    raise ClicktraceError(Code.ABORTED, walk.failure, "the trace that this click joined found nothing")
+                return walk.result
+        return await self._walker.walk(running, deadline)
 
-    async def _attempt(self, running: RunningClick, number: int, deadline: float) -> WalkResult:
-        """Walks the chain once through one IP. Raises ClicktraceError when there is no IP, or no result."""
-        click, offer = running.click, running.offer
-        asked = asyncio.get_running_loop().time()
-        wanted = LeaseWanted(f"{click.click_id}-{number}", offer.country, offer.name, wait=max(0.0, deadline - asked))
-        try:
-            async with asyncio.timeout_at(deadline) as patience, self._pool.lease(wanted) as lease:
-                # Nobody waits for an IP any longer than the visitor; but with one, the trace has limits of its own.
-                patience.reschedule(None)
-                return await self._through(lease, running, number, lease_wait=asyncio.get_running_loop().time() - asked)
-        except TimeoutError:
-            if not patience.expired():
-                raise
-            raise ClicktraceError(Code.DEADLINE_EXCEEDED, "POOL_TIMEOUT", "the pool did not answer in time") from None
-        except ClicktraceError as error:
-            if error.reason == "LEASE_LOST":
-                running.amend_attempt(reason=error.reason)
-            raise
-
-    async def _through(self, lease: Lease, running: RunningClick, number: int, *, lease_wait: float) -> WalkResult:
-        """Walks the chain through a leased IP, and says how that went, to the record and to the pool."""
-        proxy = lease.proxy
-        running.begin_attempt(
-            Attempt(lease.lease_id, lease.fence, proxy.ip_address, proxy.ip_port, proxy.country, lease_wait)
-        )
-        began = asyncio.get_running_loop().time()
-        outcome, reason, transferred = Outcome.CANCELLED, "INTERRUPTED", 0
-        try:
-            result = await self._follow(self._job(running, lease), running, number)
-            outcome, reason, transferred = _OUTCOMES[result.blame], result.failure_reason, result.bytes
-        except ClicktraceError as error:
-            reason = error.reason
-            raise
-        finally:
-            trace_time = asyncio.get_running_loop().time() - began
-            running.end_attempt(outcome, trace_time=trace_time, reason=reason)
-            lease.conclude(outcome, reason=reason, trace_time=trace_time, transferred=transferred)
-        return result
-
-    async def _follow(self, job: TraceJob, running: RunningClick, number: int) -> WalkResult:
-        async with aclosing(self._tracer.trace(job)) as events:
-            async for event in events:
-                if isinstance(event, WalkResult):
-                    return event
-                running.hops.append(replace(event, attempt=number))
-                log.info(
-                    "click.hop",
-                    click_id=job.trace_id,
-                    index=event.index,
-                    status=event.status,
-                    kind=event.kind,
-                    host=SplitUrl.of(event.url).host,
-                    ms=None if event.total is None else round(event.total * 1000, 1),
-                    error=event.error,
-                )
-        raise ClicktraceError(Code.INTERNAL, "NO_TRACE_RESULT", "the tracer ended its stream without a result")
-
-    def _job(self, running: RunningClick, lease: Lease) -> TraceJob:
-        click, offer = running.click, running.offer
-        spent = asyncio.get_running_loop().time() - click.started
-        as_visitor = offer.user_agent_policy is UserAgentPolicy.VISITOR
-        return TraceJob(
-            trace_id=click.click_id,
-            url=tokens.expand(offer.tracking_url, offer, click.click_id, click.inbound),
-            proxy=lease.proxy,
-            lease_expire_time=lease.expire_time,
-            total_timeout=max(_LEAST_TIME, self._limits.trace_timeout - spent),
-            user_agent=click.user_agent if as_visitor else "",
-            accept_language=click.accept_language if as_visitor else "",
-        )
-
-
-_OUTCOMES = {
-    None: Outcome.SUCCESS,
-    Blame.PROXY: Outcome.PROXY_FAILURE,
-    Blame.TARGET: Outcome.TARGET_FAILURE,
-    Blame.CALLER: Outcome.CANCELLED,
-}
+    async def _conclude(self, running: RunningClick) -> None:
+        """Ends a walk for those who share it, and keeps what it found."""
+        if running.is_joined:
+            return
+        result = running.result
+        if result is not None and not running.failure and result.stop_reason == "LANDING":
+            self._landings.note(running.offer.name, result.final_url)
+        if running.identity:
+            age = asyncio.get_running_loop().time() - running.click.started
+            window = max(0.0, running.offer.join_window - age)
+            if result is None or (result.failure_reason and not result.target_reached):
+                # Nothing was walked, so a second try costs nobody a second visit.
+                window = 0.0
+            elif running.failure:
+                window = min(window, _FAILURE_KEPT)
+            await self._joining.conclude(running.identity, running.walk, keep=window)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ newest snapshot is written, a repeat after a lost answer is harmless, and order 
 """
 
 import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,14 +14,14 @@ from typing import Protocol, Self
 
 from opentelemetry.trace import SpanContext
 
-from libs.common import logs
+from libs.common import logs, spans
 from libs.common.errors import ClicktraceError
-from services.gateway import spans
 from services.gateway.model import ClickRecord
 
 log = logs.get(__name__)
 
-_GROUP = 256
+# The ids of a group go into one notification, which holds 8,000 bytes.
+_GROUP = 200
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
 
 
@@ -76,7 +77,7 @@ class Journal:
                 await self._worker
         except TimeoutError:
             self.dropped += len(self._entries)
-            log.error("journal.lost", clicks=len(self._entries), hint="the database did not come back in time")
+            log.error("journal.lost", clicks=len(self._entries))  # noqa: TRY400 - the stack says nothing more
 
     def put(self, record: ClickRecord) -> None:
         """Takes a record to be written soon; drops the click that waits longest when there is no room."""
@@ -128,8 +129,13 @@ class Journal:
                 # Whatever it is, the records are worth another try, and the worker must outlive it.
                 self._restore(group)
                 if not self._down:
-                    expected = isinstance(error, ClicktraceError)
-                    log.error("journal.down", waiting=len(self._entries), error=str(error), exc_info=not expected)
+                    log.log(
+                        logging.ERROR,
+                        "journal.down",
+                        waiting=len(self._entries),
+                        error=str(error),
+                        exc_info=not isinstance(error, ClicktraceError),
+                    )
                 self._down = True
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
@@ -149,7 +155,8 @@ class Journal:
         except ValueError as error:
             if len(group) == 1:
                 self.dropped += 1
-                log.error("journal.refused", click_id=group[0].record.click_id, error=str(error))
+                click_id = group[0].record.click_id
+                log.error("journal.refused", click_id=click_id, error=str(error))  # noqa: TRY400 - as above
                 return
             for entry in group:
                 await self._write([entry])

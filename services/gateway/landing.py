@@ -36,6 +36,13 @@ def landing(offer: Offer, click: Click, result: WalkResult, hops: list[Hop]) -> 
     return merge(result.final_url, click.inbound, offer, hops)
 
 
+def last_landing(offer: Offer, click: Click, url: str | None) -> Merged | None:
+    """Returns the last good landing page with the parameters of the click; None if there is none to be used now."""
+    if url is None or fault(offer, WalkResult(url, "LANDING", 0.0, 0)):
+        return None
+    return merge(url, click.inbound, offer)
+
+
 def fallback(offer: Offer, click: Click) -> Merged:
     """Returns where a visitor goes without a landing page: `fallback_url` or the tracking URL, with the click's own."""
     url = tokens.expand(offer.fallback_url or offer.tracking_url, offer, click.click_id, click.inbound)

@@ -10,6 +10,7 @@ from libs.common import logs
 
 log = logs.get(__name__)
 
+_BROKEN = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _CHECK_EVERY = 10.0
 _CHECK_TIMEOUT = 3.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
@@ -39,7 +40,7 @@ async def notifications(url: str, channels: Sequence[str]) -> AsyncIterator[Noti
             connection = await asyncpg.connect(
                 url, timeout=5, server_settings={"application_name": "clicktrace-gateway-listen"}
             )
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except _BROKEN as error:
             log.warning("listen.down", error=type(error).__name__, retry_in=pause)
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
@@ -48,7 +49,7 @@ async def notifications(url: str, channels: Sequence[str]) -> AsyncIterator[Noti
             async for notification in _received(connection, channels):
                 pause = _FIRST_PAUSE
                 yield notification
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except _BROKEN as error:
             log.warning("listen.lost", error=type(error).__name__)
         finally:
             connection.terminate()

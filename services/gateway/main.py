@@ -2,11 +2,13 @@
 
 import asyncio
 import os
+import secrets
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import asyncpg
 from aiohttp import web
@@ -21,20 +23,29 @@ from libs.common.settings import Address
 from services.gateway.admin import OfferAdmin
 from services.gateway.admission import Admission
 from services.gateway.background import Background
-from services.gateway.clicks import Clicks, Limits
+from services.gateway.clicks import GIVE_UP_MARGIN, Clicks, Limits
+from services.gateway.feed import ClickFeed
+from services.gateway.joining import Joining
 from services.gateway.journal import Journal
+from services.gateway.last_landings import LastLandings
 from services.gateway.listening import notifications
+from services.gateway.maintenance import Maintenance
 from services.gateway.offers import OfferBook
 from services.gateway.pool_client import PoolClient
-from services.gateway.postgres import ClickTable, OfferTable
+from services.gateway.postgres import ClickTable, JourneyTable, OfferTable, WebhookTable
+from services.gateway.privacy import Privacy
 from services.gateway.routes import InternalRoutes, PlainServer, PublicRoutes
 from services.gateway.servicer import ClickLog
 from services.gateway.settings import GatewaySettings
 from services.gateway.tracer_client import TracerClient
+from services.gateway.walking import Walker
+from services.gateway.webhook_client import WebhookClient
+from services.gateway.webhooks import Webhooks
 
 log = logs.get(__name__)
 
 _SCHEMA = "clicks"
+_OFFERS, _WRITTEN = "clicks_offers", "clicks_written"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +62,7 @@ def main() -> None:
     command = sys.argv[1] if len(sys.argv) > 1 else "serve"
     commands = {"serve": serve, "migrate": apply_migrations}
     if command not in commands or len(sys.argv) > 2:
-        print("usage: python -m services.gateway [serve|migrate]", file=sys.stderr)  # noqa: T201 - for a person
+        print("usage: python -m services.gateway [serve|migrate]", file=sys.stderr)
         sys.exit(2)
     config = settings.load(GatewaySettings)
     logs.setup("gateway", config.log_format, config.log_level)
@@ -89,14 +100,15 @@ async def gateway(config: GatewaySettings, stop: asyncio.Event) -> AsyncIterator
     """
     url = str(config.database_url)
     token = config.operator_token.get_secret_value()
+    webhook_secret = config.webhook_secret.get_secret_value()
+    privacy_key = config.privacy_key.get_secret_value() or secrets.token_hex()
     async with AsyncExitStack() as stack:
         connections = await database.connect_pool(url, application_name="clicktrace-gateway", max_size=8)
         stack.push_async_callback(_close, connections)
         offers, log_table = OfferTable(connections), ClickTable(connections)
         book = OfferBook(offers)
         await book.reload_all()
-        watch = asyncio.create_task(_watch(url, book), name="watch")
-        stack.push_async_callback(_cancel, watch)
+        journeys = await stack.enter_async_context(JourneyTable(connections))
         journal = await stack.enter_async_context(Journal(log_table, capacity=config.journal_capacity))
 
         pool_channel = await stack.enter_async_context(client.channel(config.pool_target))
@@ -105,6 +117,10 @@ async def gateway(config: GatewaySettings, stop: asyncio.Event) -> AsyncIterator
         pool = await stack.enter_async_context(PoolClient(pool_channel, holder=holder, ttl=config.lease_ttl))
         background = Background(limit=config.max_traces)
         stack.push_async_callback(background.drain, config.grace)
+        joining = Joining(journeys, log_table, background, lead_for=config.trace_timeout + GIVE_UP_MARGIN)
+        landings = LastLandings()
+        landings.load(await log_table.recent_landings(book.names()))
+        tracer = TracerClient(tracer_channel)
         clicks = Clicks(
             offers=book,
             gate=Admission(
@@ -114,18 +130,37 @@ async def gateway(config: GatewaySettings, stop: asyncio.Event) -> AsyncIterator
                 offer_burst=config.offer_burst,
                 clock=asyncio.get_running_loop().time,
             ),
-            pool=pool,
-            tracer=TracerClient(tracer_channel),
+            walker=Walker(pool, tracer, trace_timeout=config.trace_timeout, max_attempts=config.max_attempts),
             store=journal,
+            joining=joining,
+            landings=landings,
             background=background,
-            limits=Limits(config.max_wait, config.trace_timeout, config.max_attempts, config.max_waiting),
+            limits=Limits(config.max_wait, config.trace_timeout, config.max_waiting),
+            privacy=Privacy(config.personal_data, privacy_key.encode()),
         )
+        feed = ClickFeed(log_table)
+        poster = await stack.enter_async_context(WebhookClient())
+        outbox = WebhookTable(connections)
+        webhooks = Webhooks(
+            outbox,
+            log_table,
+            poster,
+            secret=webhook_secret,
+            attempts=config.webhook_attempts,
+            first_pause=config.webhook_pause,
+        )
+        maintenance = Maintenance(log_table, journeys, outbox, retention=config.retention)
+        await stack.enter_async_context(_running(_listen(url, book, joining, feed), name="listen"))
+        await stack.enter_async_context(_running(feed.run(), name="feed"))
+        await stack.enter_async_context(_running(webhooks.run(), name="webhooks"))
+        await stack.enter_async_context(_running(maintenance.run(), name="maintenance"))
 
-        admin = OfferAdmin(offers, book, operator_token=token, max_wait=config.max_wait)
-        services = [_admin_service(admin), _log_service(ClickLog(log_table))]
+        admin = OfferAdmin(offers, book, operator_token=token, max_wait=config.max_wait, webhooks=bool(webhook_secret))
+        services = [_admin_service(admin), _log_service(ClickLog(log_table, feed))]
         grpc_server = await stack.enter_async_context(
             Server(config.grpc_listen, services, reflection=config.reflection, grace=5.0)
         )
+        stack.callback(feed.close)
         internal = web.AppRunner(InternalRoutes(lambda: not stop.is_set()).application(), access_log=None)
         internal_port = await stack.enter_async_context(_listening(internal, config.internal_listen))
         public_server = PlainServer(
@@ -169,19 +204,32 @@ async def _listening(runner: web.BaseRunner, address: Address) -> AsyncIterator[
         await runner.cleanup()
 
 
-async def _watch(url: str, book: OfferBook) -> None:
-    """Keeps the offers up to date for as long as it runs."""
-    async for notification in notifications(url, ["clicks_offers"]):
+async def _listen(url: str, book: OfferBook, joining: Joining, feed: ClickFeed) -> None:
+    """Hands on what the database tells, for as long as it runs."""
+    async for notification in notifications(url, [_OFFERS, _WRITTEN]):
         try:
-            await (book.reload_all() if notification.is_reset else book.reload(notification.payload))
+            if notification.channel == _WRITTEN:
+                for click_id in notification.payload.split(","):
+                    joining.written(click_id)
+                    feed.written(click_id)
+            elif notification.channel == _OFFERS:
+                await book.reload(notification.payload)
+            else:
+                await book.reload_all()
         except ClicktraceError as error:
             # The connection that brought this is alive, so the next one to come will find the database again.
             log.warning("offers.reload_failed", reason=error.reason)
 
 
-async def _cancel(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-    await asyncio.wait([task])
+@asynccontextmanager
+async def _running(work: Coroutine[Any, Any, None], *, name: str) -> AsyncIterator[None]:
+    """Runs work beside the block, and ends it with the block; what it fails of is logged."""
+    owner = Background(limit=1)
+    owner.start(work, name=name)
+    try:
+        yield
+    finally:
+        await owner.drain(0)
 
 
 async def _close(connections: "asyncpg.Pool[asyncpg.Record]") -> None:

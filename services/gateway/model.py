@@ -4,6 +4,7 @@ import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 USUAL_IDENTITY_PARAMS = ("gclid", "gbraid", "wbraid", "fbclid", "msclkid", "ttclid")
 """The click identifiers of the large ad networks; an offer that names no others is joined by these."""
@@ -285,7 +286,33 @@ class ClickRecord:
     joined_click_id: str = ""
     otel_trace_id: str = ""
     visitor_address: str = ""
+    """What may be kept of the visitor's address."""
     user_agent: str = ""
+    """What may be kept of the visitor's User-Agent."""
+    webhook_url: str = ""
+    """Where this record is to be sent; empty unless it tells of a late result."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClickFilter:
+    """Which clicks are listed; what is empty or None does not narrow."""
+
+    offer: str = ""
+    status: ClickStatus | Literal[""] = ""
+    reason: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A late result that is to be sent to a webhook."""
+
+    click_id: str
+    offer: str
+    url: str
+    attempts: int
+    """How many times it was sent, this one included."""
 
 
 @dataclass(frozen=True, slots=True)

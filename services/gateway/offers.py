@@ -45,7 +45,7 @@ class OfferBook:
         self._missing: OrderedDict[str, float] = OrderedDict()
         # Reloads run one after another: a slow old answer must not overwrite a newer one.
         self._reloading = asyncio.Lock()
-        self._lookups = 0
+        self._lookups: dict[str, asyncio.Event] = {}
 
     async def find(self, name: str) -> Offer:
         """Returns the offer of a click. NOT_FOUND/UNKNOWN_OFFER if there is none or it is disabled.
@@ -54,18 +54,16 @@ class OfferBook:
         few at a time, so that invented names cannot keep the database busy.
         """
         offer = self._offers.get(name)
-        if offer is None and self._may_look_up(name):
-            self._lookups += 1
-            try:
-                await self.reload(name)
-            except ClicktraceError as error:
-                log.warning("offer.lookup_failed", reason=error.reason)
-            finally:
-                self._lookups -= 1
+        if offer is None:
+            await self._look_up(name)
             offer = self._offers.get(name)
         if offer is None or offer.disabled:
             raise unknown_offer(name)
         return offer
+
+    def names(self) -> Sequence[str]:
+        """Returns the names of all offers."""
+        return list(self._offers)
 
     async def reload(self, name: str) -> None:
         """Reads one offer anew. Raises as the store does."""
@@ -90,8 +88,22 @@ class OfferBook:
             self._missing.clear()
         log.info("offers.loaded", offers=len(offers))
 
-    def _may_look_up(self, name: str) -> bool:
-        return self._lookups < _LOOKUPS and self._missing.get(name, 0.0) < time.monotonic()
+    async def _look_up(self, name: str) -> None:
+        """Reads an offer that is not here, once for all clicks that ask for it at the same time."""
+        under_way = self._lookups.get(name)
+        if under_way is not None:
+            await under_way.wait()
+            return
+        if len(self._lookups) >= _LOOKUPS or self._missing.get(name, 0.0) > time.monotonic():
+            return
+        done = self._lookups[name] = asyncio.Event()
+        try:
+            await self.reload(name)
+        except ClicktraceError as error:
+            log.warning("offer.lookup_failed", reason=error.reason)
+        finally:
+            del self._lookups[name]
+            done.set()
 
     def _remember_missing(self, name: str) -> None:
         self._missing[name] = time.monotonic() + _MISSING_FOR

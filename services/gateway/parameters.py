@@ -12,6 +12,7 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 from services.gateway.model import Hop, MergePolicy, Offer, Origin, Parameter, ParameterSource
 
 _UNSAFE = re.compile(rb"[^\x21-\x7e]")
+_NOT_ASCII = re.compile(rb"[\x80-\xff]")
 
 
 def wire_safe(raw: bytes) -> str:
@@ -20,6 +21,11 @@ def wire_safe(raw: bytes) -> str:
     Such octets cannot stand in a URL (RFC 3986, 2); a browser would encode them in the same way.
     """
     return _UNSAFE.sub(lambda match: b"%%%02X" % match[0][0], raw).decode("ascii")
+
+
+def ascii_octets(raw: bytes) -> bytes:
+    """Returns octets with those outside ASCII percent-encoded, and all others as they are."""
+    return _NOT_ASCII.sub(lambda match: b"%%%02X" % match[0][0], raw)
 
 
 def decoded(text: str) -> bytes:

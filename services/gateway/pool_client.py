@@ -6,10 +6,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Self, TypeVar
 
 from grpc import aio
-from opentelemetry.trace import SpanContext
 
 from libs.common import logs
 from libs.common.errors import ClicktraceError, Code
@@ -17,7 +16,6 @@ from libs.common.grouping import Grouper
 from libs.common.pb.clicktrace.pool.v1 import pool_pb2 as pb
 from libs.common.pb.clicktrace.pool.v1 import pool_pb2_grpc
 from libs.common.rpc import status, times
-from services.gateway import spans
 from services.gateway.background import Background
 from services.gateway.model import LeaseWanted, Outcome, Proxy
 
@@ -30,7 +28,6 @@ _RELEASE_PAUSE = 0.2
 _MAX_POOL_WAIT = 60.0
 _GONE = ("LEASE_LOST", "UNKNOWN_LEASE")
 
-Request = TypeVar("Request")
 Response = TypeVar("Response")
 
 
@@ -77,14 +74,6 @@ class HeldLease:
         self._timeout = timeout
 
 
-@dataclass(frozen=True, slots=True)
-class _Item(Generic[Request]):
-    """A request and the span it belongs to."""
-
-    request: Request
-    context: SpanContext = field(default_factory=spans.current)
-
-
 class PoolClient:
     """Holds leases while it is entered as an async context manager.
 
@@ -99,13 +88,18 @@ class PoolClient:
         self._holder = holder
         self._ttl = ttl
         self._margin = min(2.0, ttl / 5)
-        self._leases: Grouper[_Item[pb.LeaseRequest], HeldLease] = Grouper(
-            self._batch_lease, max_group=_MAX_GROUP, abandoned=lambda _item, held: self._give_back(held)
+        self._leases: Grouper[pb.LeaseRequest, HeldLease] = Grouper(
+            self._batch_lease,
+            max_group=_MAX_GROUP,
+            name="lease.group",
+            abandoned=lambda _request, held: self._give_back(held),
         )
-        self._releases: Grouper[_Item[pb.ReleaseRequest], None] = Grouper(self._batch_release, max_group=_MAX_GROUP)
+        self._releases: Grouper[pb.ReleaseRequest, None] = Grouper(
+            self._batch_release, max_group=_MAX_GROUP, name="release.group"
+        )
         self._held: dict[str, HeldLease] = {}
         self._returning = Background(limit=100_000)
-        self._heartbeats: asyncio.Task[None] | None = None
+        self._beating = Background(limit=1)
 
     @property
     def held(self) -> int:
@@ -115,7 +109,7 @@ class PoolClient:
     async def __aenter__(self) -> Self:
         await self._leases.__aenter__()
         await self._releases.__aenter__()
-        self._heartbeats = asyncio.create_task(self._beat(), name="heartbeats")
+        self._beating.start(self._beat(), name="heartbeats")
         return self
 
     async def __aexit__(
@@ -125,9 +119,7 @@ class PoolClient:
         await self._leases.__aexit__(kind, error, trace)
         await self._returning.drain(_CALL_TIMEOUT)
         await self._releases.__aexit__(kind, error, trace)
-        if self._heartbeats is not None:
-            self._heartbeats.cancel()
-            await asyncio.wait([self._heartbeats])
+        await self._beating.drain(0)
 
     @asynccontextmanager
     async def lease(self, wanted: LeaseWanted) -> AsyncIterator[HeldLease]:
@@ -176,12 +168,12 @@ class PoolClient:
 
     async def _submit(self, request: pb.LeaseRequest) -> HeldLease:
         try:
-            return await self._leases.submit(_Item(request))
+            return await self._leases.submit(request)
         except ClicktraceError as error:
             if error.reason != "POOL_UNAVAILABLE":
                 raise
             # A replica that went away in the middle; another one knows by the request id whether it had granted.
-            return await self._leases.submit(_Item(request))
+            return await self._leases.submit(request)
 
     async def _wait_for_one(self, request: pb.LeaseRequest, wait: float) -> HeldLease:
         request.wait.CopyFrom(times.to_duration(wait))
@@ -193,12 +185,10 @@ class PoolClient:
         response = await _translated(self._stub.Lease(request, timeout=wait + _CALL_TIMEOUT))
         return self._granted(response, asked, ttl)
 
-    async def _batch_lease(self, items: Sequence[_Item[pb.LeaseRequest]]) -> Sequence[HeldLease | Exception]:
+    async def _batch_lease(self, requests: Sequence[pb.LeaseRequest]) -> Sequence[HeldLease | Exception]:
         asked = asyncio.get_running_loop().time()
-        requests = [item.request for item in items]
-        with spans.group("lease.group", [item.context for item in items]):
-            call = self._stub.BatchLease(pb.BatchLeaseRequest(requests=requests), timeout=_CALL_TIMEOUT)
-            response = await _translated(call)
+        call = self._stub.BatchLease(pb.BatchLeaseRequest(requests=requests), timeout=_CALL_TIMEOUT)
+        response = await _translated(call)
         return [
             self._granted(result.response, asked, self._ttl)
             if result.HasField("response")
@@ -236,6 +226,8 @@ class PoolClient:
         requests = [pb.HeartbeatRequest(lease_id=held.lease_id, fence=held.fence, ttl=ttl) for held in leases]
         call = self._stub.BatchHeartbeat(pb.BatchHeartbeatRequest(requests=requests), timeout=self._ttl / 3)
         response = await _translated(call)
+        if len(response.results) != len(leases):
+            raise ClicktraceError(Code.INTERNAL, "POOL_MISCOUNTED", "the pool answered another number of heartbeats")
         for held, result in zip(leases, response.results, strict=True):
             if result.HasField("response"):
                 held.extend(asked, asked + self._ttl - self._margin)
@@ -259,12 +251,11 @@ class PoolClient:
             trace_time=times.to_duration(held.trace_time),
             bytes=held.bytes,
         )
-        item = _Item(request)
         reason = ""
         for attempt in range(_RELEASE_TRIES):
             await asyncio.sleep(_RELEASE_PAUSE * attempt)
             try:
-                await self._releases.submit(item)
+                await self._releases.submit(request)
             except ClicktraceError as error:
                 reason = error.reason
                 if reason in _GONE:
@@ -273,11 +264,9 @@ class PoolClient:
                 return
         log.warning("release.failed", lease_id=held.lease_id, reason=reason, hint="its IP comes back by the TTL")
 
-    async def _batch_release(self, items: Sequence[_Item[pb.ReleaseRequest]]) -> Sequence[Exception | None]:
-        requests = [item.request for item in items]
-        with spans.group("release.group", [item.context for item in items]):
-            call = self._stub.BatchRelease(pb.BatchReleaseRequest(requests=requests), timeout=_CALL_TIMEOUT)
-            response = await _translated(call)
+    async def _batch_release(self, requests: Sequence[pb.ReleaseRequest]) -> Sequence[Exception | None]:
+        call = self._stub.BatchRelease(pb.BatchReleaseRequest(requests=requests), timeout=_CALL_TIMEOUT)
+        response = await _translated(call)
         return [
             None if result.HasField("response") else status.from_status(result.error) for result in response.results
         ]

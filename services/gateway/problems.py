@@ -22,7 +22,10 @@ _TEXT = {
     "INVALID_REQUEST": 'The parameter `offer` must name one offer: 1 to 64 of a-z, A-Z, 0-9, ".", "_", "-".',
     "UNKNOWN_OFFER": "There is no such offer.",
 }
-_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+SERVER = "clicktrace"
+"""What answers say of the server: not which version of what it is made of."""
+
+_HEADERS = {"Server": SERVER, "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
 def of_error(error: ClicktraceError) -> web.Response:
@@ -47,4 +50,5 @@ def of_bad_message(error: BaseException | None) -> web.Response:
         status = HTTPStatus.INTERNAL_SERVER_ERROR
     response = plain(status)
     response.force_close()
+    response.headers["Connection"] = "close"
     return response

@@ -61,31 +61,52 @@ RETURNING
 DELETE FROM clicks.offers WHERE name = $1 RETURNING name;
 
 -- name: clicks_write
--- Writes many clicks at once, $1 being a JSON array of them. The newer version wins, so a repeat changes nothing.
-INSERT INTO clicks.clicks AS known (
-    click_id, version, offer, status, answer, reason, start_time, visitor_wait, end_time, give_up_time,
-    inbound_query, location, final_url, stop_reason, failure_reason, ip_assigned, trace_time, attempts, hops, params,
-    joined_click_id, otel_trace_id, visitor_address, user_agent
+-- Writes many clicks at once, $1 being a JSON array of them. The newer version wins, so a repeat changes nothing. Tells
+-- every gateway which clicks were answered or ended, and queues the webhooks of late results.
+WITH given AS (
+    SELECT
+        click_id, version, offer, status, answer, reason, start_time, visitor_wait, end_time, give_up_time,
+        inbound_query, location, final_url, stop_reason, failure_reason, ip_assigned, trace_time, attempts, hops,
+        params, joined_click_id, otel_trace_id, visitor_address, user_agent, webhook_url
+    FROM jsonb_to_recordset($1::jsonb) AS given (
+        click_id text, version integer, offer text, status text, answer text, reason text, start_time timestamptz,
+        visitor_wait double precision, end_time timestamptz, give_up_time timestamptz, inbound_query text,
+        location text, final_url text, stop_reason text, failure_reason text, ip_assigned text,
+        trace_time double precision, attempts jsonb, hops jsonb, params jsonb, joined_click_id text,
+        otel_trace_id text, visitor_address text, user_agent text, webhook_url text
+    )
+), written AS (
+    INSERT INTO clicks.clicks AS known (
+        click_id, version, offer, status, answer, reason, start_time, visitor_wait, end_time, give_up_time,
+        inbound_query, location, final_url, stop_reason, failure_reason, ip_assigned, trace_time, attempts, hops,
+        params, joined_click_id, otel_trace_id, visitor_address, user_agent
+    )
+    SELECT
+        click_id, version, offer, status, answer, reason, start_time, visitor_wait, end_time, give_up_time,
+        inbound_query, location, final_url, stop_reason, failure_reason, ip_assigned, trace_time, attempts, hops,
+        params, joined_click_id, otel_trace_id, visitor_address, user_agent
+    FROM given
+    ORDER BY click_id
+    ON CONFLICT (click_id) DO UPDATE SET
+        version = excluded.version, status = excluded.status, answer = excluded.answer, reason = excluded.reason,
+        visitor_wait = excluded.visitor_wait, end_time = excluded.end_time, give_up_time = excluded.give_up_time,
+        location = excluded.location, final_url = excluded.final_url, stop_reason = excluded.stop_reason,
+        failure_reason = excluded.failure_reason, ip_assigned = excluded.ip_assigned,
+        trace_time = excluded.trace_time, attempts = excluded.attempts, hops = excluded.hops,
+        params = excluded.params, joined_click_id = excluded.joined_click_id, otel_trace_id = excluded.otel_trace_id
+    WHERE known.version < excluded.version
+    RETURNING click_id, answer, end_time
+), queued AS (
+    INSERT INTO clicks.webhooks (click_id, offer, url)
+    SELECT given.click_id, given.offer, given.webhook_url
+    FROM given JOIN written ON written.click_id = given.click_id
+    WHERE given.webhook_url <> ''
+    ON CONFLICT (click_id) DO NOTHING
 )
-SELECT
-    click_id, version, offer, status, answer, reason, start_time, visitor_wait, end_time, give_up_time,
-    inbound_query, location, final_url, stop_reason, failure_reason, ip_assigned, trace_time, attempts, hops, params,
-    joined_click_id, otel_trace_id, visitor_address, user_agent
-FROM jsonb_to_recordset($1::jsonb) AS given (
-    click_id text, version integer, offer text, status text, answer text, reason text, start_time timestamptz,
-    visitor_wait double precision, end_time timestamptz, give_up_time timestamptz, inbound_query text, location text,
-    final_url text, stop_reason text, failure_reason text, ip_assigned text, trace_time double precision,
-    attempts jsonb, hops jsonb, params jsonb, joined_click_id text, otel_trace_id text, visitor_address text,
-    user_agent text
-)
-ON CONFLICT (click_id) DO UPDATE SET
-    version = excluded.version, status = excluded.status, answer = excluded.answer, reason = excluded.reason,
-    visitor_wait = excluded.visitor_wait, end_time = excluded.end_time, give_up_time = excluded.give_up_time,
-    location = excluded.location, final_url = excluded.final_url, stop_reason = excluded.stop_reason,
-    failure_reason = excluded.failure_reason, ip_assigned = excluded.ip_assigned, trace_time = excluded.trace_time,
-    attempts = excluded.attempts, hops = excluded.hops, params = excluded.params,
-    joined_click_id = excluded.joined_click_id, otel_trace_id = excluded.otel_trace_id
-WHERE known.version < excluded.version;
+SELECT pg_notify('clicks_written', string_agg(click_id, ','))
+FROM written
+WHERE answer <> '' OR end_time IS NOT NULL
+HAVING count(*) > 0;
 
 -- name: click_get
 -- One click, whole.
@@ -95,3 +116,101 @@ SELECT
     visitor_address, user_agent
 FROM clicks.click_log
 WHERE click_id = $1;
+
+-- name: clicks_get
+-- Those of clicks $1 that there are, whole, in order.
+SELECT
+    click_id, version, offer, status, answer, reason, start_time, visitor_wait, end_time, give_up_time,
+    inbound_query, location, final_url, stop_reason, attempts, hops, params, joined_click_id, otel_trace_id,
+    visitor_address, user_agent
+FROM clicks.click_log
+WHERE click_id = ANY($1::text[])
+ORDER BY click_id;
+
+-- name: click_list
+-- A page of clicks, newest first, without hops and parameters: older than click $1 (empty for the newest), of offer $2,
+-- status $3 and reason $4 (each empty for all), come at or after $5 and before $6 (each NULL for all), at most $7.
+SELECT
+    click_id, version, offer, status, answer, reason, start_time, visitor_wait, end_time, give_up_time,
+    inbound_query, location, final_url, stop_reason, attempts, joined_click_id, otel_trace_id, visitor_address,
+    user_agent
+FROM clicks.click_log
+WHERE ($1 = '' OR click_id < $1)
+    AND ($2 = '' OR offer = $2)
+    AND ($3 = '' OR status = $3)
+    AND ($4 = '' OR reason = $4)
+    AND ($5::timestamptz IS NULL OR start_time >= $5)
+    AND ($6::timestamptz IS NULL OR start_time < $6)
+ORDER BY click_id DESC
+LIMIT $7;
+
+-- name: landings_recent
+-- The last two landings of each offer in $1.
+SELECT wanted.offer, recent.final_url
+FROM unnest($1::text[]) AS wanted (offer)
+CROSS JOIN LATERAL (
+    SELECT click_id, final_url
+    FROM clicks.clicks
+    WHERE clicks.offer = wanted.offer AND status = 'COMPLETED' AND stop_reason = 'LANDING' AND joined_click_id = ''
+    ORDER BY click_id DESC
+    LIMIT 2
+) AS recent
+ORDER BY wanted.offer, recent.click_id;
+
+-- name: journeys_claim
+-- Makes clicks $2 the leaders of identities $1, each for $3 seconds, where nobody leads or the time of who does has
+-- passed; returns those that lead now. In order, so that two gateways cannot lock each other out.
+INSERT INTO clicks.journeys AS known (identity, click_id, expire_time)
+SELECT identity, click_id, clock_timestamp() + seconds * interval '1 second'
+FROM unnest($1::text[], $2::text[], $3::double precision[]) AS given (identity, click_id, seconds)
+ORDER BY identity
+ON CONFLICT (identity) DO UPDATE SET click_id = excluded.click_id, expire_time = excluded.expire_time
+WHERE known.expire_time <= clock_timestamp()
+RETURNING identity;
+
+-- name: journeys_get
+-- Who leads identities $1.
+SELECT identity, click_id FROM clicks.journeys WHERE identity = ANY($1::text[]);
+
+-- name: journey_keep
+-- Keeps what click $2 has found for its identity $1 for $3 seconds more, unless another click leads by now.
+UPDATE clicks.journeys SET expire_time = clock_timestamp() + $3 * interval '1 second'
+WHERE identity = $1 AND click_id = $2;
+
+-- name: webhooks_claim
+-- Takes up to $1 webhooks that are due, and gives this gateway $2 seconds for them; who dies leaves them to others.
+UPDATE clicks.webhooks SET attempts = attempts + 1, due_time = clock_timestamp() + $2 * interval '1 second'
+WHERE click_id IN (
+    SELECT click_id
+    FROM clicks.webhooks
+    WHERE NOT dead AND due_time <= clock_timestamp()
+    ORDER BY due_time
+    LIMIT $1
+    FOR UPDATE SKIP LOCKED
+)
+RETURNING click_id, offer, url, attempts;
+
+-- name: webhook_done
+-- A webhook was delivered.
+DELETE FROM clicks.webhooks WHERE click_id = $1;
+
+-- name: webhook_failed
+-- A webhook was not delivered because of $2: it is tried again in $3 seconds, or never if $4.
+UPDATE clicks.webhooks SET last_error = $2, due_time = clock_timestamp() + $3 * interval '1 second', dead = $4
+WHERE click_id = $1;
+
+-- name: clicks_expire
+-- Deletes up to $2 clicks that came more than $1 seconds ago.
+WITH old AS (
+    SELECT click_id FROM clicks.clicks WHERE start_time < now() - $1 * interval '1 second' ORDER BY start_time LIMIT $2
+)
+DELETE FROM clicks.clicks USING old WHERE clicks.click_id = old.click_id;
+
+-- name: journeys_expire
+-- Deletes up to $1 journeys whose time has passed.
+WITH old AS (SELECT identity FROM clicks.journeys WHERE expire_time < now() LIMIT $1 FOR UPDATE SKIP LOCKED)
+DELETE FROM clicks.journeys USING old WHERE journeys.identity = old.identity;
+
+-- name: webhooks_expire
+-- Deletes dead webhooks that are older than $1 seconds.
+DELETE FROM clicks.webhooks WHERE dead AND create_time < now() - $1 * interval '1 second';

@@ -17,7 +17,7 @@ from services.gateway import problems
 from services.gateway.addresses import Network, visitor_address
 from services.gateway.ids import new_click_id
 from services.gateway.model import Answer, Click, Decision
-from services.gateway.parameters import SplitUrl, parse, take_offer, wire_safe
+from services.gateway.parameters import SplitUrl, ascii_octets, parse, take_offer, wire_safe
 
 log = logs.get(__name__)
 _tracer = trace.get_tracer(__name__)
@@ -31,8 +31,9 @@ OFFER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _ALLOW = "GET, HEAD"
 _PREVIEWS = ("prefetch", "prerender", "preview")
 _PREVIEW_HEADERS = ("Sec-Purpose", "Purpose", "X-Purpose", "X-Moz")
-_ORIGIN_FORM = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#]*", re.IGNORECASE)
+_BEFORE_PATH = re.compile(r"^[a-z][a-z0-9+.-]*://[^/?#]*", re.IGNORECASE)
 _HEADERS = {
+    "Server": problems.SERVER,
     "Cache-Control": "no-store",
     # The landing page learns from which site the visitor came, never by which click.
     "Referrer-Policy": "strict-origin-when-cross-origin",
@@ -57,12 +58,19 @@ class PublicRoutes:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answers one request."""
-        target = _ORIGIN_FORM.sub("", request.raw_path, count=1)
+        target = _BEFORE_PATH.sub("", request.raw_path, count=1)
         split = SplitUrl.of(target)
         if split.base not in PATHS:
             return problems.plain(HTTPStatus.NOT_FOUND)
         if request.method not in ("GET", "HEAD"):
             return problems.plain(HTTPStatus.METHOD_NOT_ALLOWED, allow=_ALLOW)
+        response = await self._spanned(request, split)
+        if request.body_exists:
+            # What is left of a body nobody asked for must not be read as the next request.
+            response.force_close()
+        return response
+
+    async def _spanned(self, request: web.BaseRequest, split: SplitUrl) -> web.Response:
         with _tracer.start_as_current_span(
             f"{request.method} /track-hit",
             # A visitor's own `traceparent` is not followed: strangers would choose what is sampled.
@@ -167,7 +175,8 @@ class PlainServer(web.Server):
         A connection that has sent no whole request `header_timeout` seconds after it was opened, or after its last
         answer, is closed.
         """
-        super().__init__(handler, access_log=None)
+        # A visitor who leaves is not waited for any more; the trace is a task of its own and goes on.
+        super().__init__(handler, handler_cancellation=True, access_log=None)
         self._header_timeout = header_timeout
         self._max_url_bytes = max_url_bytes
         self._max_header_bytes = max_header_bytes
@@ -189,7 +198,26 @@ class PlainServer(web.Server):
 class _Protocol(web.RequestHandler):
     """One connection."""
 
-    __slots__ = ()
+    __slots__ = ("_in_request_line",)
+
+    _in_request_line: bool
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begins a connection."""
+        self._in_request_line = False
+        super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Takes what came, with octets outside ASCII in a request line percent-encoded.
+
+        Browsers encode them, curl and many scripts do not, and the parser would refuse the click.
+        """
+        if self._in_request_line or data.startswith((b"GET /", b"HEAD /")):
+            line, end, rest = data.partition(b"\r\n")
+            self._in_request_line = not end
+            if not line.isascii():
+                data = ascii_octets(line) + end + rest
+        super().data_received(data)
 
     def handle_error(
         self,

@@ -22,6 +22,7 @@ from services.gateway.model import (
     Rename,
     UserAgentPolicy,
 )
+from services.gateway.parameters import SplitUrl, parse
 
 
 class Row(Protocol):
@@ -116,6 +117,7 @@ def record_json(record: ClickRecord) -> dict[str, Any]:
         "otel_trace_id": record.otel_trace_id,
         "visitor_address": record.visitor_address,
         "user_agent": record.user_agent,
+        "webhook_url": record.webhook_url,
     }
 
 
@@ -137,7 +139,7 @@ def record_of(row: Row) -> ClickRecord:
         final_url=row["final_url"],
         stop_reason=row["stop_reason"],
         attempts=tuple(_attempt_of(entry) for entry in _entries(row, "attempts")),
-        hops=tuple(Hop(**entry) for entry in _entries(row, "hops")),
+        hops=tuple(_hop_of(entry) for entry in _entries(row, "hops")),
         params=tuple(_source_of(entry) for entry in _entries(row, "params")),
         joined_click_id=row["joined_click_id"],
         otel_trace_id=row["otel_trace_id"],
@@ -159,6 +161,11 @@ def _entries(row: Row, column: str) -> Sequence[Any]:
     text = row.get(column)
     entries: Sequence[Any] = json.loads(text) if text else []
     return entries
+
+
+def _hop_of(entry: Mapping[str, Any]) -> Hop:
+    query = SplitUrl.of(entry["url"]).query or ""
+    return Hop(**entry, params=parse(query))
 
 
 def _attempt_of(entry: Mapping[str, Any]) -> Attempt:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from opentelemetry import trace
 
+from services.gateway.identity import click_identity
 from services.gateway.model import (
     Answer,
     Attempt,
@@ -19,21 +20,47 @@ from services.gateway.model import (
     ParameterSource,
     WalkResult,
 )
+from services.gateway.privacy import Privacy
+
+
+class Walk:
+    """The walk of one click; shared with those that are the same click."""
+
+    def __init__(self, click_id: str) -> None:
+        """Begins the walk of a click."""
+        self.click_id = click_id
+        self.hops: list[Hop] = []
+        self.result: WalkResult | None = None
+        self.failure = ""
+        """Why there is no result, UPPER_SNAKE; empty if there is one, or it is not over."""
+        self.ended = asyncio.Event()
+
+    def end(self, result: WalkResult | None, failure: str) -> None:
+        """Notes that no more will come."""
+        self.result = result
+        self.failure = failure
+        self.ended.set()
 
 
 class RunningClick:
     """Gathers the facts of one click; `ended` is set once when its trace is over, however that came."""
 
-    def __init__(self, click: Click, offer: Offer, *, give_up_after: float) -> None:
+    def __init__(self, click: Click, offer: Offer, *, give_up_after: float, privacy: Privacy) -> None:
         """Begins a click whose record means ABANDONED if it is still unfinished after `give_up_after` seconds."""
         self.click = click
         self.offer = offer
         self.ended = asyncio.Event()
+        self.walk = Walk(click.click_id)
         self.result: WalkResult | None = None
         self.failure = ""
         """Why there is no landing page to send anybody to, UPPER_SNAKE; empty if there is one or it is not over."""
+        self.is_late = False
+        """Whether the trace ended only after the visitor was answered, or had left."""
         self.attempts: list[Attempt] = []
-        self.hops: list[Hop] = []
+        self._identity = (
+            click_identity(offer, click.inbound, click.address, click.user_agent) if offer.join_window > 0 else None
+        )
+        self._privacy = privacy
         self._give_up_time = click.start_time + timedelta(seconds=give_up_after)
         self._version = 0
         self._traced = True
@@ -45,6 +72,16 @@ class RunningClick:
         self._visitor_wait: float | None = None
         context = trace.get_current_span().get_span_context()
         self._otel_trace_id = trace.format_trace_id(context.trace_id) if context.trace_flags.sampled else ""
+
+    @property
+    def identity(self) -> str | None:
+        """What makes another click the same as this one; None if nothing does, or the offer joins none."""
+        return self._identity
+
+    @property
+    def is_joined(self) -> bool:
+        """Says whether another click walks for this one."""
+        return self.walk.click_id != self.click.click_id
 
     @property
     def is_answered(self) -> bool:
@@ -72,8 +109,11 @@ class RunningClick:
         """Notes that no more will come of the trace."""
         self.result = result
         self.failure = failure
+        self.is_late = self.is_answered or bool(self._reason)
         self._end_time = datetime.now(UTC)
         self.ended.set()
+        if not self.is_joined:
+            self.walk.end(result, failure)
 
     def not_traced(self) -> None:
         """Notes that this click is answered without a trace."""
@@ -89,6 +129,10 @@ class RunningClick:
         self._params = params
         self._reason = reason
         self._visitor_wait = wait
+
+    def visitor_left(self) -> None:
+        """Notes that the visitor went away before there was an answer."""
+        self._reason = "VISITOR_LEFT"
 
     def record(self) -> ClickRecord:
         """Returns all of this as it is now; each call has a higher version than the one before."""
@@ -109,9 +153,13 @@ class RunningClick:
             final_url=self.result.final_url if self.result else "",
             stop_reason=self.result.stop_reason if self.result else "",
             attempts=tuple(self.attempts),
-            hops=tuple(self.hops),
+            hops=() if self.is_joined else tuple(self.walk.hops),
             params=self._params,
+            joined_click_id=self.walk.click_id if self.is_joined else "",
             otel_trace_id=self._otel_trace_id,
+            visitor_address=self._privacy.address(self.click.address),
+            user_agent=self._privacy.user_agent(self.click.user_agent),
+            webhook_url=self.offer.webhook_url if self.is_late else "",
         )
 
     def _status(self) -> ClickStatus:

@@ -1,15 +1,22 @@
 """ClickLog over gRPC: tells what became of each click."""
 
-from collections.abc import AsyncIterator
-from typing import Protocol
+import re
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol, TypeAlias
+
+from grpc import aio
 
 from libs.common.errors import ClicktraceError, Code
 from libs.common.pb.clicktrace.gateway.v1 import gateway_pb2 as pb
 from libs.common.pb.clicktrace.gateway.v1 import gateway_pb2_grpc
 from libs.common.rpc import times
 from libs.common.rpc.auth import HasMetadata
-from services.gateway.admin import unimplemented
-from services.gateway.model import Attempt, ClickRecord, Hop, ParameterSource
+from services.gateway.admin import page_size
+from services.gateway.checks import Check
+from services.gateway.model import Attempt, ClickFilter, ClickRecord, ClickStatus, Hop, ParameterSource
+
+_Streaming: TypeAlias = "aio.ServicerContext[pb.WatchClicksRequest, pb.WatchClicksResponse]"
 
 
 class ClickReader(Protocol):
@@ -19,31 +26,74 @@ class ClickReader(Protocol):
         """Returns one click, whole."""
         ...
 
+    async def page(self, wanted: ClickFilter, after: str, size: int) -> Sequence[ClickRecord]:
+        """Returns clicks older than the click `after`, newest first."""
+        ...
+
+
+class Feed(Protocol):
+    """Tells of clicks as they happen."""
+
+    def watch(self, offer: str) -> AbstractContextManager[AsyncIterator[ClickRecord]]:
+        """Gives clicks of an offer, of all if empty, from now on."""
+        ...
+
 
 class ClickLog(gateway_pb2_grpc.ClickLogServicer):
     """Reads the click log."""
 
-    def __init__(self, clicks: ClickReader) -> None:
+    def __init__(self, clicks: ClickReader, feed: Feed) -> None:
         """Reads from a store that its owner closes."""
         self._clicks = clicks
+        self._feed = feed
 
     async def GetClick(self, request: pb.GetClickRequest, _context: HasMetadata) -> pb.GetClickResponse:
         """Returns everything that was decided about one click."""
-        record = await self._clicks.get(request.click_id) if request.click_id.isalnum() else None
+        record = await self._clicks.get(request.click_id) if _is_id(request.click_id) else None
         if record is None:
             raise ClicktraceError(Code.NOT_FOUND, "UNKNOWN_CLICK", "there is no click of this id in the log")
         return pb.GetClickResponse(click=click_message(record))
 
-    async def ListClicks(self, request: pb.ListClicksRequest, context: HasMetadata) -> pb.ListClicksResponse:
-        """Is not there yet."""
-        raise unimplemented("ListClicks")
+    async def ListClicks(self, request: pb.ListClicksRequest, _context: HasMetadata) -> pb.ListClicksResponse:
+        """Lists clicks, newest first; the page token is the id of the last click of the page before."""
+        size = page_size(request.page_size)
+        check = Check()
+        check.that(_is_id(request.page_token, empty=True), "page_token", "must be that of the page before")
+        check.that(request.status in pb.ClickStatus.values(), "status", "has no such value")
+        check.that(len(request.offer) <= 64 and request.offer.isprintable(), "offer", "must be the name of an offer")
+        check.that(len(request.reason) <= 64 and request.reason.isprintable(), "reason", "must be a reason")
+        since = check.time("since", request.since if request.HasField("since") else None)
+        until = check.time("until", request.until if request.HasField("until") else None)
+        check.finish()
+        wanted = ClickFilter(
+            offer=request.offer,
+            status=ClickStatus(pb.ClickStatus.Name(request.status)) if request.status else "",
+            reason=request.reason,
+            since=since,
+            until=until,
+        )
+        records = await self._clicks.page(wanted, request.page_token, size + 1)
+        shown = records[:size]
+        return pb.ListClicksResponse(
+            clicks=[click_message(record) for record in shown],
+            next_page_token=shown[-1].click_id if len(records) > size else "",
+        )
 
     async def WatchClicks(
-        self, request: pb.WatchClicksRequest, context: HasMetadata
+        self,
+        request: pb.WatchClicksRequest,
+        context: _Streaming,
     ) -> AsyncIterator[pb.WatchClicksResponse]:
-        """Is not there yet."""
-        raise unimplemented("WatchClicks")
-        yield  # Makes this a stream, as the contract says.
+        """Streams clicks of all gateways as they are answered and as late traces end."""
+        with self._feed.watch(request.offer) as records:
+            # Tells the caller that from now on no click is missed; otherwise it would learn so from the first one.
+            await context.send_initial_metadata(())
+            async for record in records:
+                yield pb.WatchClicksResponse(click=click_message(record))
+
+
+def _is_id(text: str, *, empty: bool = False) -> bool:
+    return bool(re.fullmatch(r"[0-9a-f]{32}", text)) or (empty and not text)
 
 
 def click_message(record: ClickRecord) -> pb.Click:

@@ -1,6 +1,7 @@
 """The settings of the gateway, from `GATEWAY_*` variables."""
 
 from libs.common.settings import Address, DatabaseSettings, Field, Networks, Seconds, SecretStr, SettingsConfigDict
+from services.gateway.privacy import PersonalData
 
 
 class GatewaySettings(DatabaseSettings):
@@ -55,6 +56,16 @@ class GatewaySettings(DatabaseSettings):
 
     journal_capacity: int = Field(20_000, ge=1)
     """How many click records wait for a database that is gone before the oldest are dropped."""
+    personal_data: PersonalData = PersonalData.TRUNCATED
+    """How much of a visitor the click log keeps: none, truncated or hashed."""
+    privacy_key: SecretStr = SecretStr("")
+    """The secret of hashed personal data; made anew at each start if empty."""
+    webhook_secret: SecretStr = SecretStr("")
+    """What webhooks are signed with; without it offers can have none."""
+    webhook_attempts: int = Field(10, ge=1, le=30)
+    """How often a webhook is tried before it is a dead letter."""
+    webhook_pause: Seconds = Field(2.0, gt=0)
+    """The pause before a webhook is tried the second time; it doubles each time, up to an hour."""
     retention: Seconds = Field(30 * 86_400.0, ge=60)
     """How long the click log keeps a click."""
     drain_delay: Seconds = Field(0.0, ge=0)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
+import grpc
 from grpc import aio
 
 from libs.common.errors import ClicktraceError, Code
@@ -27,7 +28,12 @@ class TracerClient:
 
     def __init__(self, channel: aio.Channel) -> None:
         """Works on a channel that its owner closes."""
+        self._channel = channel
         self._stub = tracer_pb2_grpc.TracerStub(channel)
+
+    def is_gone(self) -> bool:
+        """Says whether no tracer can be reached at this moment, as far as that is known without a call."""
+        return self._channel.get_state(try_to_connect=True) is grpc.ChannelConnectivity.TRANSIENT_FAILURE
 
     async def trace(self, job: TraceJob) -> AsyncGenerator[Hop | WalkResult, None]:
         """Yields each hop when it is known, and one result at the end. Closing the iterator ends the walk.

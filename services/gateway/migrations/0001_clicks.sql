@@ -66,6 +66,27 @@ COMMENT ON COLUMN clicks.clicks.give_up_time IS
 CREATE INDEX clicks_by_offer ON clicks.clicks (offer, click_id DESC);
 CREATE INDEX clicks_by_start ON clicks.clicks (start_time);
 
+-- Which click leads all that are the same click, and until when. Whose time has passed can be taken over.
+CREATE TABLE clicks.journeys (
+    identity text PRIMARY KEY,
+    click_id text NOT NULL,
+    expire_time timestamptz NOT NULL
+);
+CREATE INDEX journeys_by_expiry ON clicks.journeys (expire_time);
+
+-- Late results on their way to the webhooks of their offers. A dead one is not tried any more: the dead-letter list.
+CREATE TABLE clicks.webhooks (
+    click_id text PRIMARY KEY,
+    offer text NOT NULL,
+    url text NOT NULL,
+    attempts integer NOT NULL DEFAULT 0,
+    due_time timestamptz NOT NULL DEFAULT now(),
+    dead boolean NOT NULL DEFAULT false,
+    last_error text NOT NULL DEFAULT '',
+    create_time timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX webhooks_by_due ON clicks.webhooks (due_time) WHERE NOT dead;
+
 -- The click with its status as it is now. ABANDONED is derived from the clock, so it needs nobody to write it.
 CREATE VIEW clicks.click_log AS
 SELECT

@@ -6,8 +6,8 @@ same protocol and do as a test tells them.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from libs.common.errors import ClicktraceError, Code
@@ -74,6 +74,12 @@ class FakePool(pool_pb2_grpc.PoolManagerServicer):
             results=[pool_pb2.ReleaseResult(response=pool_pb2.ReleaseResponse()) for _ in request.requests]
         )
 
+    async def Heartbeat(self, _request: pool_pb2.HeartbeatRequest, _context: Any) -> pool_pb2.HeartbeatResponse:
+        raise AssertionError("heartbeats travel in batches")
+
+    async def Release(self, _request: pool_pb2.ReleaseRequest, _context: Any) -> pool_pb2.ReleaseResponse:
+        raise AssertionError("releases travel in batches")
+
     async def put_back(self, address: str) -> None:
         """Makes an IP free."""
         async with self.changed:
@@ -83,17 +89,13 @@ class FakePool(pool_pb2_grpc.PoolManagerServicer):
     async def all_released(self) -> list[pool_pb2.ReleaseRequest]:
         """Waits until every lease is back; returns the releases in the order of the leases."""
         async with self.changed, asyncio.timeout(5):
-            await self.changed.wait_for(
-                lambda: all(lease.lease_id in self.released for lease in self.granted.values())
-            )
+            await self.changed.wait_for(lambda: all(lease.lease_id in self.released for lease in self.granted.values()))
         return [release for releases in self.released.values() for release in releases]
 
     def _grant(self, request: pool_pb2.LeaseRequest) -> pool_pb2.LeaseResult:
         self.requests.append(request)
         if not self.free:
-            error = ClicktraceError(
-                Code.RESOURCE_EXHAUSTED, "NO_AVAILABLE_IP", "none", retry_after=self.retry_after
-            )
+            error = ClicktraceError(Code.RESOURCE_EXHAUSTED, "NO_AVAILABLE_IP", "none", retry_after=self.retry_after)
             return pool_pb2.LeaseResult(error=status.to_status(error))
         lease = pool_pb2.Lease(
             lease_id=f"lease-{len(self.granted) + 1}",
@@ -123,9 +125,7 @@ class FakeTracer(tracer_pb2_grpc.TracerServicer):
         self.cancelled = 0
         self.script: Script = lands_on("http://shop.example/l?clickid=c1")
 
-    async def Trace(
-        self, request: tracer_pb2.TraceRequest, _context: Any
-    ) -> AsyncIterator[tracer_pb2.TraceEvent]:
+    async def Trace(self, request: tracer_pb2.TraceRequest, _context: Any) -> AsyncIterator[tracer_pb2.TraceEvent]:
         self.requests.append(request)
         try:
             async for event in self.script(request):
@@ -221,9 +221,10 @@ def in_turn(*scripts: Script) -> Script:
 def refuses(error: ClicktraceError) -> Script:
     """A tracer that takes no call."""
 
-    async def script(_request: tracer_pb2.TraceRequest) -> AsyncIterator[tracer_pb2.TraceEvent]:
-        raise error
-        yield
+    async def script(request: tracer_pb2.TraceRequest) -> AsyncIterator[tracer_pb2.TraceEvent]:
+        if request:
+            raise error
+        yield landed(request.url)
 
     return script
 
@@ -283,20 +284,24 @@ class World:
     offers: "gateway_pb2_grpc.OfferAdminAsyncStub"
     clicks: "gateway_pb2_grpc.ClickLogAsyncStub"
     stop: asyncio.Event
-    servers: dict[str, Server] = field(default_factory=dict)
+    servers: dict[str, Server]
+    others: Sequence[Ports] = ()
+    """The ports of further gateways on the same database."""
 
-    async def get(self, target: str | bytes, *headers: str, method: str = "GET") -> Reply:
+    async def get(self, target: str | bytes, *headers: str, method: str = "GET", at: Ports | None = None) -> Reply:
         """Sends a request whose target goes out byte for byte."""
         octets = target if isinstance(target, bytes) else target.encode("ascii")
         lines = [method.encode() + b" " + octets + b" HTTP/1.1", b"Host: click.example", b"Connection: close"]
         began = asyncio.get_running_loop().time()
-        answer = await raw(self.ports.public, b"\r\n".join([*lines, *(h.encode("latin-1") for h in headers), b"", b""]))
+        answer = await raw(
+            (at or self.ports).public, b"\r\n".join([*lines, *(h.encode("latin-1") for h in headers), b"", b""])
+        )
         return parsed(answer, asyncio.get_running_loop().time() - began)
 
-    async def click(self, query: str | bytes, *headers: str, method: str = "GET") -> Reply:
+    async def click(self, query: str | bytes, *headers: str, method: str = "GET", at: Ports | None = None) -> Reply:
         """Clicks."""
         octets = query if isinstance(query, bytes) else query.encode("ascii")
-        return await self.get(b"/track-hit?" + octets, *headers, method=method)
+        return await self.get(b"/track-hit?" + octets, *headers, method=method, at=at)
 
     async def offer(self, name: str = "demo", tracking_url: str = CHAIN, **fields: Any) -> gateway_pb2.Offer:
         """Creates an offer."""
@@ -320,20 +325,20 @@ def _service(name: str, add: Callable[[Any, Any], None], servicer: Any) -> Servi
 
 
 @asynccontextmanager
-async def world(database: str, **settings: Any) -> AsyncIterator[World]:
-    """Starts a gateway among scripted neighbours."""
+async def world(database: str, *, gateways: int = 1, **settings: Any) -> AsyncIterator[World]:
+    """Starts a gateway, or more on the same database, among scripted neighbours."""
     pool, tracer, stop = FakePool(), FakeTracer(), asyncio.Event()
     pool_server = Server(
         ANY_PORT,
         [_service("clicktrace.pool.v1.PoolManager", pool_pb2_grpc.add_PoolManagerServicer_to_server, pool)],
-        grace=0,
+        grace=5,
     )
     tracer_server = Server(
         ANY_PORT,
         [_service("clicktrace.tracer.v1.Tracer", tracer_pb2_grpc.add_TracerServicer_to_server, tracer)],
-        grace=0,
+        grace=5,
     )
-    async with pool_server, tracer_server:
+    async with pool_server, tracer_server, AsyncExitStack() as stack:
         config = GatewaySettings.model_validate(
             {
                 "DATABASE_URL": database,
@@ -346,13 +351,15 @@ async def world(database: str, **settings: Any) -> AsyncIterator[World]:
                 **settings,
             }
         )
-        async with gateway(config, stop) as ports, client.channel(f"dns:///127.0.0.1:{ports.grpc}") as channel:
-            yield World(
-                ports,
-                pool,
-                tracer,
-                gateway_pb2_grpc.OfferAdminStub(channel),
-                gateway_pb2_grpc.ClickLogStub(channel),
-                stop,
-                {"pool": pool_server, "tracer": tracer_server},
-            )
+        first, *others = [await stack.enter_async_context(gateway(config, stop)) for _ in range(gateways)]
+        channel = await stack.enter_async_context(client.channel(f"dns:///127.0.0.1:{first.grpc}"))
+        yield World(
+            first,
+            pool,
+            tracer,
+            gateway_pb2_grpc.OfferAdminStub(channel),
+            gateway_pb2_grpc.ClickLogStub(channel),
+            stop,
+            {"pool": pool_server, "tracer": tracer_server},
+            others,
+        )

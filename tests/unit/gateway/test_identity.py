@@ -43,10 +43,13 @@ def test_the_parameters_of_the_offer_replace_the_usual_ones() -> None:
     assert identity("order=1&gclid=1", offer=own) == identity("order=1&gclid=2", offer=own)
 
 
-@given(st.tuples(st.text("ab", max_size=3), st.text("ab", max_size=3)), st.tuples(st.text("ab", max_size=3), st.text("ab", max_size=3)))
+PAIRS = st.tuples(st.text("ab", max_size=3), st.text("ab", max_size=3))
+
+
+@given(PAIRS, PAIRS)
 def test_parts_do_not_run_into_each_other(first: tuple[str, str], second: tuple[str, str]) -> None:
-    same = identity("gclid=1", address=first[0], agent=first[1]) == identity("gclid=1", address=second[0], agent=second[1])
-    assert same == (first == second)
+    one, other = (identity("gclid=1", address=address, agent=agent) for address, agent in (first, second))
+    assert (one == other) == (first == second)
 
 
 def test_click_ids_sort_by_time_and_never_repeat() -> None:

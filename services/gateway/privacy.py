@@ -1,0 +1,54 @@
+"""How much of a visitor the click log keeps."""
+
+import enum
+import hashlib
+import hmac
+import ipaddress
+
+_IPV4_PREFIX, _IPV6_PREFIX = 24, 48
+
+
+class PersonalData(enum.StrEnum):
+    """What becomes of addresses and User-Agents in the log."""
+
+    NONE = "none"
+    """They are not kept."""
+    TRUNCATED = "truncated"
+    """Addresses keep their network (/24, /48), User-Agents their product and version."""
+    HASHED = "hashed"
+    """A keyed hash tells the same visitor again, and nobody who it is."""
+
+
+class Privacy:
+    """Turns what is known of a visitor into what may be kept."""
+
+    def __init__(self, policy: PersonalData, key: bytes) -> None:
+        """`key` is the secret of the hashes: without one, all addresses could be tried."""
+        self._policy = policy
+        self._key = key
+
+    def address(self, address: str) -> str:
+        """Returns what is kept of an address."""
+        if self._policy is PersonalData.TRUNCATED:
+            return _network(address)
+        return self._hashed(address)
+
+    def user_agent(self, user_agent: str) -> str:
+        """Returns what is kept of a User-Agent."""
+        if self._policy is PersonalData.TRUNCATED:
+            return user_agent.partition(" ")[0]
+        return self._hashed(user_agent)
+
+    def _hashed(self, text: str) -> str:
+        if self._policy is PersonalData.NONE or not text:
+            return ""
+        return hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()[:32]
+
+
+def _network(text: str) -> str:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return ""
+    prefix = _IPV4_PREFIX if address.version == 4 else _IPV6_PREFIX
+    return str(ipaddress.ip_network((address, prefix), strict=False).network_address)
