@@ -19,7 +19,7 @@ bootstrap-dev:
 	@$(PYTHON) local/bootstrap.py --dev
 
 run: bootstrap ## Starts the whole system on embedded parts, ready to click; Ctrl-C stops it.
-	@exec $(BIN)/python -m local $(if $(PROXIES),--proxies $(PROXIES)) $(if $(COOLDOWN),--cooldown $(COOLDOWN)) \
+	@exec $(BIN)/python -m local --stop-with-parent $(if $(PROXIES),--proxies $(PROXIES)) $(if $(COOLDOWN),--cooldown $(COOLDOWN)) \
 		$(if $(MAX_WAIT),--max-wait $(MAX_WAIT)) $(ARGS)
 
 test: bootstrap-dev ## Runs every test that needs nothing but Python: unit, contract, integration, acceptance.

@@ -1,6 +1,12 @@
-"""libcurl on asyncio: one multi handle for the process, driven by socket and timer callbacks, with no thread."""
+"""libcurl on asyncio: one multi handle for the process, driven by readiness and a timer, with no thread.
+
+The event loop watches a single descriptor: an epoll of our own, in which libcurl's sockets are registered. So a socket
+that is idle between two hops costs no registration and no callback, and closing one needs no goodbye, because the
+kernel forgets it. (Watching each socket with `add_reader` cost twice as much CPU per walk.) Linux only, therefore.
+"""
 
 import asyncio
+import select
 from typing import NamedTuple, Self
 
 import pycurl
@@ -15,6 +21,13 @@ class Outcome(NamedTuple):
 
 FINISHED = Outcome(0, "")
 
+_EVENTS = {
+    pycurl.POLL_IN: select.EPOLLIN,
+    pycurl.POLL_OUT: select.EPOLLOUT,
+    pycurl.POLL_INOUT: select.EPOLLIN | select.EPOLLOUT,
+}
+_BATCH = 256
+
 
 class Driver:
     """Runs transfers of easy handles; belongs to the event loop that it was made in.
@@ -26,12 +39,18 @@ class Driver:
         """Prepares the multi handle; a loop must be running."""
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[pycurl.Curl, asyncio.Future[Outcome]] = {}
-        self._timer: asyncio.TimerHandle | asyncio.Handle | None = None
-        self._timer_at = 0.0
-        self._watched: dict[int, int] = {}
+        # When libcurl wants to be called next, by the loop's clock, and the timer for that; the timer may be earlier,
+        # because one that fires for nothing costs less than cancelling and arming it at every step.
+        self._due: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._acting = False
+        self._epoll = select.epoll()
+        # What libcurl wants of each of its sockets; 0 for one that it has only parked.
+        self._wanted: dict[int, int] = {}
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._on_socket)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._on_timer)
+        self._loop.add_reader(self._epoll.fileno(), self._on_ready)
 
     async def __aenter__(self) -> Self:
         return self
@@ -41,16 +60,17 @@ class Driver:
             self.finish(curl, Outcome(pycurl.E_ABORTED_BY_CALLBACK, "the driver is closing"))
         if self._timer is not None:
             self._timer.cancel()
-        for fd in list(self._watched):
-            self._unwatch(fd)
+        self._loop.remove_reader(self._epoll.fileno())
         self._multi.close()
+        self._epoll.close()
 
     async def perform(self, curl: pycurl.Curl) -> Outcome:
         """Runs the transfer of a handle to its end; a cancellation drops it and closes its connection."""
         done: asyncio.Future[Outcome] = self._loop.create_future()
         self._waiting[curl] = done
+        self._acting = True
         self._multi.add_handle(curl)
-        # libcurl asks for a timer of 0 ms to begin; beginning here saves a turn of the loop.
+        # libcurl asks to be called at once to begin; doing it here saves a timer and a turn of the loop.
         self._act(pycurl.SOCKET_TIMEOUT, 0)
         try:
             return await done
@@ -67,9 +87,12 @@ class Driver:
                 done.set_result(outcome)
 
     def _act(self, fd: int, mask: int) -> None:
+        self._acting = True
         _, running = self._multi.socket_action(fd, mask)
+        self._acting = False
         if running < len(self._waiting):
             self._collect()
+        self._arm()
 
     def _collect(self) -> None:
         more = 1
@@ -81,39 +104,56 @@ class Driver:
                 self.finish(curl, Outcome(code, message))
 
     def _on_timer(self, milliseconds: int) -> None:
-        if milliseconds < 0:
-            # A timer that fires for nothing costs less than cancelling and arming it at every step.
+        self._due = None if milliseconds < 0 else self._loop.time() + milliseconds / 1000
+        if not self._acting:
+            self._arm()
+
+    def _arm(self) -> None:
+        if self._due is None:
             return
-        due = self._loop.time() + milliseconds / 1000
         if self._timer is not None:
-            if self._timer_at <= due:
+            if self._timer.when() <= self._due:
                 return
             self._timer.cancel()
-        self._timer_at = due
-        self._timer = self._loop.call_at(due, self._on_due)
+        self._timer = self._loop.call_at(self._due, self._on_due)
 
     def _on_due(self) -> None:
         self._timer = None
         self._act(pycurl.SOCKET_TIMEOUT, 0)
 
+    def _on_ready(self) -> None:
+        for fd, events in self._epoll.poll(0, _BATCH):
+            if not self._wanted.get(fd):
+                # A parked connection that its peer has closed, or a descriptor that is gone.
+                self._forget(fd)
+                continue
+            mask = 0
+            if events & (select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR):
+                mask |= pycurl.CSELECT_IN
+            if events & (select.EPOLLOUT | select.EPOLLERR):
+                mask |= pycurl.CSELECT_OUT
+            self._act(fd, mask)
+
     def _on_socket(self, what: int, fd: int, _multi: pycurl.CurlMulti, _data: object) -> None:
         if what == pycurl.POLL_REMOVE:
-            self._unwatch(fd)
+            # Either the socket is about to be closed, and the kernel forgets it, or it is parked for the next hop.
+            if fd in self._wanted:
+                self._wanted[fd] = 0
             return
-        before = self._watched.get(fd, 0)
-        self._watched[fd] = what
-        if what & pycurl.POLL_IN and not before & pycurl.POLL_IN:
-            self._loop.add_reader(fd, self._act, fd, pycurl.CSELECT_IN)
-        elif before & pycurl.POLL_IN and not what & pycurl.POLL_IN:
-            self._loop.remove_reader(fd)
-        if what & pycurl.POLL_OUT and not before & pycurl.POLL_OUT:
-            self._loop.add_writer(fd, self._act, fd, pycurl.CSELECT_OUT)
-        elif before & pycurl.POLL_OUT and not what & pycurl.POLL_OUT:
-            self._loop.remove_writer(fd)
+        known = fd in self._wanted
+        self._wanted[fd] = what
+        events = _EVENTS.get(what, 0)
+        # A number that is known may stand for another socket by now, which the kernel does not know yet.
+        try:
+            self._epoll.modify(fd, events) if known else self._epoll.register(fd, events)
+        except FileNotFoundError:
+            self._epoll.register(fd, events)
+        except FileExistsError:
+            self._epoll.modify(fd, events)
 
-    def _unwatch(self, fd: int) -> None:
-        before = self._watched.pop(fd, 0)
-        if before & pycurl.POLL_IN:
-            self._loop.remove_reader(fd)
-        if before & pycurl.POLL_OUT:
-            self._loop.remove_writer(fd)
+    def _forget(self, fd: int) -> None:
+        self._wanted.pop(fd, None)
+        try:
+            self._epoll.unregister(fd)
+        except OSError:
+            pass  # Its descriptor is closed, so the kernel has forgotten it.

@@ -5,7 +5,7 @@ must not empty the pool. What a proxy says about the way behind it (502 and 504 
 target; what it says about itself or about us (407, 403, 429, 503, SOCKS 1, 2, 7, 8) is about the proxy.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pycurl
 
@@ -85,6 +85,12 @@ _SOCKS = {
 }
 
 
+HEADERS_TOO_LARGE = Fault(StopReason.HEADERS_TOO_LARGE, "HEADERS_TOO_LARGE", _T, "the headers are larger than is read")
+MALFORMED_RESPONSE = Fault(
+    StopReason.PROTOCOL_ERROR, "MALFORMED_RESPONSE", _T, "the response is not HTTP as it should be"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Breakdown:
     """How a transfer broke, as libcurl knows it."""
@@ -124,7 +130,7 @@ def fault_of(down: Breakdown) -> Fault:
     if down.code in _TLS_CODES:
         return _tls(down)
     if _is_too_large(down):
-        return Fault(StopReason.HEADERS_TOO_LARGE, "HEADERS_TOO_LARGE", _T, "the headers are larger than is read")
+        return HEADERS_TOO_LARGE
     if down.code in _CONNECTION:
         return _target(*_CONNECTION[down.code])
     if down.code in _MALFORMED_CODES:
@@ -151,12 +157,11 @@ def _malformed(down: Breakdown) -> Fault:
         return Fault(
             StopReason.CONFLICTING_LOCATION, "CONFLICTING_LOCATION", _T, "the response has two different Locations"
         )
-    reason = "MALFORMED_RESPONSE"
     if down.code in {pycurl.E_HTTP2, _E_HTTP2_STREAM}:
-        reason = "HTTP2_ERROR"
-    elif down.code == pycurl.E_BAD_CONTENT_ENCODING:
-        reason = "BAD_CONTENT_ENCODING"
-    return Fault(StopReason.PROTOCOL_ERROR, reason, _T, "the response is not HTTP as it should be")
+        return replace(MALFORMED_RESPONSE, reason="HTTP2_ERROR")
+    if down.code == pycurl.E_BAD_CONTENT_ENCODING:
+        return replace(MALFORMED_RESPONSE, reason="BAD_CONTENT_ENCODING")
+    return MALFORMED_RESPONSE
 
 
 def _tls(down: Breakdown) -> Fault:

@@ -10,7 +10,7 @@ import asyncio
 import ipaddress
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -20,23 +20,18 @@ import pycurl
 from services.tracer import faults
 from services.tracer.driver import Driver, Outcome
 from services.tracer.guard import Guard
-from services.tracer.model import Blame, Body, Exchange, Fault, Headers, Policy, Protocol, Proxy, StopReason, Timing
+from services.tracer.model import Body, Exchange, Fault, Policy, Protocol, Proxy, Timing
+from services.tracer.response import Collector, Plan
 from services.tracer.urls import Url
 
-MAX_HEADER_BYTES = 256 * 1024
-"""Of all header blocks of one hop together, 1xx answers included. One line ends at libcurl's 100 KiB."""
-
-DRAIN_BYTES = 64 * 1024
 DRAIN_SECONDS = 0.05
-"""How much of a body nobody needs is read, and for how long, to keep the connection for the next hop."""
+"""How long the rest of a body that nobody needs may take to come."""
 
 _ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 _HTTP_VERSIONS = {1: "1.0", 2: "1.1", 3: "2", 30: "3"}
 
 # libcurl has it, pycurl has no name for it.
 _SUPPRESS_CONNECT_HEADERS = 265
-
-Plan = Callable[[int, Headers], Body]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,105 +40,6 @@ class TlsTrust:
 
     file: str = ""
     directory: str = ""
-
-
-class _Collector:
-    """Takes one response from libcurl, within bounds, and knows what became of it."""
-
-    __slots__ = (
-        "_body",
-        "_body_limit",
-        "_header_bytes",
-        "_lines",
-        "_on_drain",
-        "_plan",
-        "_received",
-        "body_cut",
-        "complete",
-        "headers",
-        "headers_too_large",
-        "request_left",
-        "status",
-        "tls_version",
-        "use",
-    )
-
-    def __init__(self, plan: Plan, body_limit: int, on_drain: Callable[[], None]) -> None:
-        self._plan = plan
-        self._body_limit = body_limit
-        self._on_drain = on_drain
-        self._lines: list[bytes] = []
-        self._header_bytes = 0
-        self._body: list[bytes] = []
-        self._received = 0
-        self.status = 0
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.complete = False
-        self.use = Body.SKIP
-        self.request_left = False
-        self.headers_too_large = False
-        self.body_cut = False
-        self.tls_version = ""
-
-    @property
-    def body(self) -> bytes:
-        return b"".join(self._body)
-
-    def before_request(self, *_addresses: object) -> int:
-        """Notes that the connection stands, tunnel and TLS included, and the request is about to go out."""
-        self.request_left = True
-        return pycurl.PREREQFUNC_OK
-
-    def header(self, line: bytes) -> int | None:
-        """Takes a header line; a status line begins a block anew, because 1xx answers come before the real one."""
-        if self.complete:
-            return None
-        self._header_bytes += len(line)
-        if self._header_bytes > MAX_HEADER_BYTES:
-            self.headers_too_large = True
-            return -1
-        if line[:5] == b"HTTP/":
-            self._lines = []
-            self.status = _status(line)
-        elif line not in {b"\r\n", b"\n"}:
-            self._lines.append(line)
-        elif self.status >= 200 or self.status == 101:
-            return self._end_of_headers()
-        return None
-
-    def _end_of_headers(self) -> int | None:
-        for line in self._lines:
-            name, _, value = line.partition(b":")
-            self.headers.append((name.strip().lower(), value.strip()))
-        self.complete = True
-        self.use = self._plan(self.status, self.headers)
-        if self.use is Body.SKIP:
-            return -1
-        if self.use is Body.DRAIN:
-            self._on_drain()
-        return None
-
-    def body_part(self, part: bytes) -> int | None:
-        """Takes decoded bytes of the body; ends the transfer when there are enough."""
-        self._received += len(part)
-        if self.use is Body.DRAIN:
-            return 0 if self._received > DRAIN_BYTES else None
-        self._body.append(part)
-        if self._received < self._body_limit:
-            return None
-        self._body[-1] = part[: len(part) - (self._received - self._body_limit)]
-        self.body_cut = True
-        return 0
-
-    def debug(self, kind: int, data: bytes) -> None:
-        """Takes libcurl's running commentary, only for the TLS version, which it tells in no other way."""
-        if kind == pycurl.INFOTYPE_TEXT and data.startswith(b"SSL connection using "):
-            self.tls_version = data.split(maxsplit=4)[3].decode("ascii", "replace")
-
-
-def _status(line: bytes) -> int:
-    parts = line.split(maxsplit=2)
-    return int(parts[1]) if len(parts) > 1 and parts[1].isdigit() else 0
 
 
 class Session:
@@ -159,11 +55,17 @@ class Session:
         self._share.setopt(pycurl.SH_SHARE, pycurl.LOCK_DATA_CONNECT)
         self._share.setopt(pycurl.SH_SHARE, pycurl.LOCK_DATA_SSL_SESSION)
         self._curl = pycurl.Curl()
+        self._headers = [
+            f"Accept: {_ACCEPT}",
+            *([f"Accept-Language: {policy.accept_language}"] if policy.accept_language else []),
+            # A header that libcurl adds for old proxies, and that a simple one would pass on to the origin.
+            "Proxy-Connection:",
+        ]
+        self._referrer = ""
+        self._credentials: tuple[bytes, bytes] | None = None
         self._host = ""
         self._tls_versions: dict[tuple[str, str, int], str] = {}
         self._dial_refused = False
-        self._ambiguous = False
-        self._dialled: list[socket.socket] = []
         self._aborted: Fault | None = None
         self._configure(trust, policy)
 
@@ -182,7 +84,7 @@ class Session:
         self._aborted = fault
         self._driver.finish(self._curl, Outcome(pycurl.E_ABORTED_BY_CALLBACK, ""))
 
-    async def fetch(self, url: Url, *, timeout: float, body_limit: int, plan: Plan) -> Exchange:
+    async def fetch(self, url: Url, *, referrer: str, timeout: float, body_limit: int, plan: Plan) -> Exchange:
         """Requests a URL with GET and returns what came of it; never raises for what a network or peer does.
 
         `timeout` is in seconds and covers all phases. `plan` is asked once what the body is good for, as soon as the
@@ -195,9 +97,9 @@ class Session:
             nonlocal drain
             drain = self._loop.call_later(DRAIN_SECONDS, self._driver.finish, curl)
 
-        collector = _Collector(plan, body_limit, on_drain)
+        collector = Collector(plan, body_limit, on_drain)
         started = time.perf_counter()
-        self._aim(url, timeout, collector)
+        self._aim(url, referrer, timeout, collector)
         try:
             if self._aborted is None:
                 outcome = await self._driver.perform(curl)
@@ -206,8 +108,6 @@ class Session:
         finally:
             if drain is not None:
                 drain.cancel()
-            while self._dialled:
-                self._dialled.pop().close()
         return self._exchange(url, outcome, collector, time.perf_counter() - started)
 
     def _configure(self, trust: TlsTrust, policy: Policy) -> None:
@@ -225,12 +125,7 @@ class Session:
             # zstd is not asked for, because this libcurl cannot read it.
             pycurl.ENCODING: "gzip, deflate, br",
             pycurl.USERAGENT: policy.user_agent.encode(),
-            pycurl.HTTPHEADER: [
-                f"Accept: {_ACCEPT}",
-                *([f"Accept-Language: {policy.accept_language}".encode()] if policy.accept_language else []),
-                # A header that libcurl adds for old proxies, and that a simple one would pass on to the origin.
-                "Proxy-Connection:",
-            ],
+            pycurl.HTTPHEADER: self._headers,
             pycurl.PROXYHEADER: ["Proxy-Connection:"],
             pycurl.HEADEROPT: pycurl.HEADER_SEPARATE,
             _SUPPRESS_CONNECT_HEADERS: 1,
@@ -266,7 +161,7 @@ class Session:
             self._curl.setopt(pycurl.PROXYUSERNAME, proxy.username.encode())
             self._curl.setopt(pycurl.PROXYPASSWORD, proxy.password.encode())
 
-    def _aim(self, url: Url, timeout: float, collector: _Collector) -> None:
+    def _aim(self, url: Url, referrer: str, timeout: float, collector: Collector) -> None:
         curl = self._curl
         self._host = url.host
         self._dial_refused = False
@@ -275,13 +170,12 @@ class Session:
         # libcurl would leave out an empty query.
         curl.setopt(pycurl.REQUEST_TARGET, bare if self._forwards(url) else url.request_target)
         credentials = url.credentials
-        if credentials is None:
-            curl.unsetopt(pycurl.USERNAME)
-            curl.unsetopt(pycurl.PASSWORD)
-        else:
-            curl.setopt(pycurl.USERNAME, credentials[0])
-            curl.setopt(pycurl.PASSWORD, credentials[1])
-        curl.setopt(pycurl.FRESH_CONNECT, 1 if self._ambiguous else 0)
+        if credentials != self._credentials:
+            self._credentials = credentials
+            self._set_credentials(credentials)
+        if referrer != self._referrer:
+            self._referrer = referrer
+            curl.setopt(pycurl.HTTPHEADER, [*self._headers, f"Referer: {referrer}"] if referrer else self._headers)
         curl.setopt(pycurl.TIMEOUT_MS, max(1, int(timeout * 1000)))
         curl.setopt(pycurl.HEADERFUNCTION, collector.header)
         curl.setopt(pycurl.WRITEFUNCTION, collector.body_part)
@@ -290,6 +184,14 @@ class Session:
         curl.setopt(pycurl.VERBOSE, 1 if secure else 0)
         if secure:
             curl.setopt(pycurl.DEBUGFUNCTION, collector.debug)
+
+    def _set_credentials(self, credentials: tuple[bytes, bytes] | None) -> None:
+        if credentials is None:
+            self._curl.unsetopt(pycurl.USERNAME)
+            self._curl.unsetopt(pycurl.PASSWORD)
+        else:
+            self._curl.setopt(pycurl.USERNAME, credentials[0])
+            self._curl.setopt(pycurl.PASSWORD, credentials[1])
 
     def _forwards(self, url: Url) -> bool:
         """Says whether the proxy gets the request itself, in absolute form, instead of opening a tunnel."""
@@ -307,11 +209,11 @@ class Session:
         except OSError:
             # Out of descriptors; nothing may be raised into libcurl.
             return pycurl.SOCKET_BAD
-        # libcurl gets a duplicate of the descriptor; this one is closed when the fetch ends.
-        self._dialled.append(opened)
+        # libcurl takes a duplicate of the descriptor, and does so when this returns.
+        self._loop.call_soon(opened.close)
         return opened
 
-    def _exchange(self, url: Url, outcome: Outcome, collector: _Collector, total: float) -> Exchange:
+    def _exchange(self, url: Url, outcome: Outcome, collector: Collector, total: float) -> Exchange:
         info = self._curl.getinfo
         body_error = ""
         fault = self._aborted
@@ -325,8 +227,8 @@ class Session:
             fault = faults.auth_required()
             request_left = False
         # A length beside chunks lets an origin put one response inside another; whoever does it loses reuse for good.
-        names = {name for name, _ in collector.headers}
-        self._ambiguous = self._ambiguous or {b"content-length", b"transfer-encoding"} <= names
+        if b"content-length" in collector.headers and b"transfer-encoding" in collector.headers:
+            self._curl.setopt(pycurl.FRESH_CONNECT, 1)
         if collector.tls_version and info(pycurl.APPCONNECT_TIME_T):
             # A connection that is used again says nothing of its TLS any more.
             self._tls_versions[url.origin] = collector.tls_version
@@ -352,14 +254,11 @@ class Session:
             bytes_sent=info(pycurl.REQUEST_SIZE),
         )
 
-    def _fault(self, outcome: Outcome, collector: _Collector) -> Fault:
+    def _fault(self, outcome: Outcome, collector: Collector) -> Fault:
         if collector.headers_too_large:
-            return Fault(
-                StopReason.HEADERS_TOO_LARGE,
-                "HEADERS_TOO_LARGE",
-                Blame.TARGET,
-                "the headers are larger than is read",
-            )
+            return faults.HEADERS_TOO_LARGE
+        if collector.malformed:
+            return faults.MALFORMED_RESPONSE
         info = self._curl.getinfo
         connect_status = info(pycurl.HTTP_CONNECTCODE)
         verify_result = info(pycurl.SSL_VERIFYRESULT)

@@ -148,6 +148,9 @@ def _name_refusal(host: str) -> Refusal | None:
 
 
 def _address(host: str) -> Address | None:
+    # The URL parser leaves no other form of an address: brackets, or a last label of digits.
+    if not host.endswith("]") and not host[-1:].isdigit():
+        return None
     try:
         return ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
     except ValueError:

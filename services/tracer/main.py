@@ -1,10 +1,11 @@
 """Wires the tracer together, top to bottom."""
 
 import asyncio
+import sys
 
 from libs.common import lifecycle, logs, settings, telemetry
 from libs.common.rpc.server import Server
-from services.tracer import redirects, walker
+from services.tracer import observing, redirects, walker
 from services.tracer.driver import Driver
 from services.tracer.fetcher import Fetcher, TlsTrust
 from services.tracer.guard import Guard
@@ -27,7 +28,10 @@ def main() -> None:
         finally:
             await reporting.shutdown()
 
-    lifecycle.run(serve)
+    try:
+        lifecycle.run(serve)
+    except OSError as error:
+        sys.exit(f"The tracer cannot serve: {error}")
 
 
 async def run(chosen: TracerSettings, stop: asyncio.Event) -> None:
@@ -42,17 +46,18 @@ async def run(chosen: TracerSettings, stop: asyncio.Event) -> None:
         app_schemes=redirects.APP_SCHEMES | {scheme.lower() for scheme in chosen.app_schemes},
         user_agent=chosen.user_agent,
     )
-    async with Driver() as driver:
-        fetcher = Fetcher(driver, guard, TlsTrust(chosen.trusted_file()))
-        tracer = Tracer(fetcher, guard, walks, max_traces=chosen.max_traces, allow_direct=chosen.allow_direct)
-        server = Server(
-            chosen.listen,
-            [tracer.service],
-            reflection=chosen.reflection,
-            grace=chosen.grace,
-            drain_delay=chosen.drain_delay,
-        )
-        async with server:
-            await stop.wait()
-            patience = chosen.drain_delay + max(0.0, chosen.grace - _RESULT_SECONDS)
-            asyncio.get_running_loop().call_later(patience, tracer.stop_walks)
+    with observing.exposing(chosen.metrics_listen):
+        async with Driver() as driver:
+            fetcher = Fetcher(driver, guard, TlsTrust(chosen.trusted_file()))
+            tracer = Tracer(fetcher, guard, walks, max_traces=chosen.max_traces, allow_direct=chosen.allow_direct)
+            server = Server(
+                chosen.listen,
+                [tracer.service],
+                reflection=chosen.reflection,
+                grace=chosen.grace,
+                drain_delay=chosen.drain_delay,
+            )
+            async with server:
+                await stop.wait()
+                patience = chosen.drain_delay + max(0.0, chosen.grace - _RESULT_SECONDS)
+                asyncio.get_running_loop().call_later(patience, tracer.stop_walks)

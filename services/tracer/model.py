@@ -1,7 +1,7 @@
 """What a walk is asked, what it reports, and the words both use."""
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 
@@ -191,8 +191,8 @@ class Result:
     bytes: int
 
 
-Headers = Sequence[tuple[bytes, bytes]]
-"""The headers of a response: names in lower case, values without surrounding white space, in their order."""
+Headers = Mapping[bytes, Sequence[bytes]]
+"""The headers of a response by their lower-case names: values without surrounding white space, in their order."""
 
 
 @dataclass(frozen=True, slots=True)

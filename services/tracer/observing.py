@@ -3,17 +3,22 @@
 Nothing here shows a query value, a fragment or a credential.
 """
 
+import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind, Status, StatusCode
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
 from libs.common import logs
+from libs.common.settings import Address
 from services.tracer import urls
 from services.tracer.model import Hop, Proxy, Result, TraceRequest
 
 log = logs.get(__name__)
+_stdlib_log = logging.getLogger(__name__)
 _tracer = trace.get_tracer(__name__)
 
 _SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0, 5.0, 10.0, 20.0, 40.0, 60.0)
@@ -28,22 +33,44 @@ _STOPS = Counter("clicktrace_tracer_stops", "Why walks ended.", ["stop_reason", 
 _BYTES = Counter("clicktrace_tracer_bytes", "Bytes that went through proxies, both ways.", ["provider"])
 
 
+@contextmanager
+def exposing(address: Address | None) -> Iterator[None]:
+    """Serves the metrics to Prometheus over HTTP for as long as it is entered; does nothing without an address."""
+    if address is None:
+        yield
+        return
+    server, thread = start_http_server(address.port, address.host)
+    log.info("metrics.listening", address=f"{address.host}:{server.server_port}")
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
 def observe_hop(request: TraceRequest, hop: Hop) -> None:
     """Records a hop that has just ended."""
     _HOP_TIME.observe(hop.timing.total)
+    recording = trace.get_current_span().is_recording()
+    logging_hops = _stdlib_log.isEnabledFor(logging.DEBUG)
+    if not recording and not logging_hops:
+        return
     url = urls.parse(hop.url)
-    host = url.host if url is not None else ""
-    log.debug(
-        "trace.hop",
-        trace=request.trace_id,
-        index=hop.index,
-        host=host,
-        status=hop.status,
-        kind=hop.kind.name if hop.kind else None,
-        error=hop.error or None,
-        seconds=round(hop.timing.total, 4),
-    )
-    if url is not None and trace.get_current_span().is_recording():
+    if url is None:
+        return
+    if logging_hops:
+        log.debug(
+            "trace.hop",
+            trace=request.trace_id,
+            index=hop.index,
+            host=url.host,
+            status=hop.status,
+            kind=hop.kind.name if hop.kind else None,
+            error=hop.error or None,
+            seconds=round(hop.timing.total, 4),
+        )
+    if recording:
         _record_span(url, hop, request.proxy)
 
 

@@ -45,6 +45,8 @@ class Lead:
     url: Url
     kind: HopKind
     snippet: str = ""
+    referrer_policy: str = ""
+    """The policy that the page declares in itself, for a lead that stands in a page; empty without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,30 +58,30 @@ class DeadEnd:
     """What stood there, as it stood."""
 
 
-def values(headers: Headers, name: bytes) -> list[bytes]:
-    """Returns the values of every header of that name, which is given in lower case."""
-    return [value for key, value in headers if key == name]
-
-
 def from_headers(status: int, headers: Headers, base: Url, *, reload_may_differ: bool) -> Lead | DeadEnd | None:
     """Returns where the status and headers lead: by Location, else by Refresh; None if nowhere.
 
     `reload_may_differ` says whether loading the same URL again could bring another answer.
     """
     if status in REDIRECT_STATUSES:
-        locations = set(values(headers, b"location"))
-        if len(locations) > 1:
+        locations = headers.get(b"location", ())
+        if len(set(locations)) > 1:
             return DeadEnd(Dead.CONFLICTING_LOCATION, "")
-        for location in locations - {b""}:
-            return _resolved(location, base)
-    if not creates_document(status, headers):
+        if any(locations):
+            return _resolved(locations[0], base)
+    refresh = refresh_of(status, headers)
+    if refresh is None:
         return None
-    for value in values(headers, b"refresh")[:1]:
-        # The Refresh header is read as latin-1 by the standard; escaping bytes keeps UTF-8 as Location does.
-        refresh = parse_refresh(urls.escape(value))
-        if refresh is not None:
-            return follow_refresh(refresh, base, base, HopKind.REFRESH_HEADER, reload_may_differ=reload_may_differ)
-    return None
+    return follow_refresh(refresh, base, base, HopKind.REFRESH_HEADER, reload_may_differ=reload_may_differ)
+
+
+def refresh_of(status: int, headers: Headers) -> "Refresh | None":
+    """Returns the refresh that the headers ask for; None without one, and where there is no page to refresh."""
+    values = headers.get(b"refresh")
+    if not values or not creates_document(status, headers):
+        return None
+    # The standard reads the header as latin-1; escaping its bytes keeps UTF-8, as it does in a Location.
+    return parse_refresh(urls.escape(values[0]))
 
 
 def _resolved(location: bytes, base: Url) -> Lead | DeadEnd:
@@ -100,24 +102,25 @@ def creates_document(status: int, headers: Headers) -> bool:
     """Says whether a browser makes a page of the response; a download and an empty answer are none."""
     if status in _NO_DOCUMENT:
         return False
-    disposition = values(headers, b"content-disposition")
+    disposition = headers.get(b"content-disposition")
     return not (disposition and disposition[0].lower().startswith(b"attachment"))
 
 
 def body_plan(status: int, headers: Headers, *, follow_html: bool) -> Body:
     """Says what the body of a response is good for, once its headers are known."""
-    if status in REDIRECT_STATUSES and any(values(headers, b"location")):
+    if status in REDIRECT_STATUSES and any(headers.get(b"location", ())):
         return Body.DRAIN
     if not creates_document(status, headers):
         return Body.SKIP
-    if any(parse_refresh(urls.escape(value)) is not None for value in values(headers, b"refresh")[:1]):
+    refresh = refresh_of(status, headers)
+    if refresh is not None and refresh.delay <= LONGEST_DELAY and refresh.target:
         return Body.DRAIN
     return Body.READ if follow_html and may_be_html(headers) else Body.SKIP
 
 
 def may_be_html(headers: Headers) -> bool:
     """Says whether a body may be html: by its type, or because it has none and a browser would look."""
-    types = values(headers, b"content-type")
+    types = headers.get(b"content-type")
     essence = types[-1].partition(b";")[0].strip().lower() if types else b""
     return essence in {b"", b"*/*", b"unknown/unknown", b"application/unknown", b"text/html", b"application/xhtml+xml"}
 

@@ -5,49 +5,43 @@ literal, in a statement that always runs. Pages that people read have such state
 conditions and handlers of clicks; following one of those would walk off the landing page. So a statement counts only
 where nothing decides whether it runs: at the top level, in a function that is called where it stands, in one that
 waits for the page to load, or in a timer of at most 10 seconds.
+
+The script is cut into tokens once and read once, so its cost is linear in its length. A script that does not come apart
+into whole tokens and balanced brackets has a syntax error, and a browser runs nothing of it.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-LONGEST_SCRIPT = 32 * 1024
+LONGEST_SCRIPT = 16 * 1024
 """Characters; a script that only redirects is short, and reading a long one would hold up other walks."""
 
 _LONGEST_TIMER = 10_000
-_OBJECT = r"(?:(?:window|document|self|top|parent|globalThis)\s*\.\s*){0,3}location"
-_STRING = r"(?:\"(?:[^\"\\\r\n]|\\(?:\r\n|[\s\S]))*\"|'(?:[^'\\\r\n]|\\(?:\r\n|[\s\S]))*')"
-_TARGET = rf"(?P<target>{_STRING})"
-_TARGET_CALLED = rf"(?P<called>{_STRING})"
 
 _CHEAP = re.compile(r"location\s*(?:\.\s*href\s*)?=|location\s*\.\s*(?:replace|assign)\s*\(")
 
+# Every alternative takes what it begins, whole or not, and gives nothing back: no input is looked at twice.
 _TOKEN = re.compile(
-    rf"""
-    (?P<space>\s+|//[^\r\n]*|/\*[\s\S]*?\*/|<!--[^\r\n]*|-->[^\r\n]*)
-    |(?P<redirect>(?<![\w$.]){_OBJECT}\s*
-        (?:(?:\.\s*href\s*)?=\s*{_TARGET}(?=\s*(?:[;}}]|$)|[^\S\r\n]*[\r\n])
-        |\.\s*(?:replace|assign)\s*\(\s*{_TARGET_CALLED}\s*\)(?=\s*(?:[;}}]|$)|[^\S\r\n]*[\r\n])))
-    |(?P<string>{_STRING}|`(?:[^`\\]|\\[\s\S])*`)
-    |(?P<word>[\w$]+)
-    |(?P<regex>(?<=[=(,:;!&|?{{}}])/(?![/*])(?:[^/\\\r\n\[]|\\.|\[(?:[^\]\\\r\n]|\\.)*\])+/)
-    |(?P<open>[({{\[])
-    |(?P<close>[)}}\]])
-    |(?P<other>[\s\S])
+    r"""
+    (?P<space>[^\S\r\n\u2028\u2029]++|//[^\r\n]*+|<!--[^\r\n]*+)
+    |(?P<line>[\r\n\u2028\u2029]++(?:\s*+-->[^\r\n]*+)?)
+    |(?P<comment>/\*(?:[^*]|\*(?!/))*+(?:\*/)?)
+    |(?P<string>"(?:[^"\\\r\n]|\\(?:\r\n|[\s\S]))*+"?|'(?:[^'\\\r\n]|\\(?:\r\n|[\s\S]))*+'?)
+    |(?P<template>`(?:[^`\\]|\\[\s\S])*+`?)
+    |(?P<word>[\w$]++)
+    |(?P<arrow>=>)
+    |(?P<sign>[\s\S])
     """,
     re.VERBOSE,
 )
+_REGEX = re.compile(r"/(?![*/])(?:[^/\\\r\n\[]|\\[^\r\n]|\[(?:[^\]\\\r\n]|\\[^\r\n])*+\])++/[a-z]*+")
 
-_FUNCTION = r"(?:async\s+)?(?:function\s*[\w$]*\s*\([^)]*\)|\([^)]*\)\s*=>)\s*$"
-_CALLED_AT_ONCE = re.compile(rf"(?:^|[;}}{{!(+\-~])\s*\(?\s*{_FUNCTION}")
-_ON_LOAD = re.compile(
-    r"(?:(?:window|document|self)\s*\.\s*)?(?:onload\s*=|addEventListener\s*\(\s*[\"'](?:load|DOMContentLoaded)[\"']\s*,"
-    rf"|setTimeout\s*\()\s*{_FUNCTION}"
-)
-_TIMER = re.compile(rf"setTimeout\s*\(\s*{_FUNCTION}")
-_TIMER_DELAY = re.compile(r"\s*,\s*(\d{1,9})\s*\)")
-_TIMER_OF_STRING = re.compile(
-    rf"(?:window\s*\.\s*)?setTimeout\s*\(\s*(?P<code>{_STRING})\s*,\s*(?P<delay>\d{{1,9}})\s*\)"
-)
+_PAIRS = {")": "(", "]": "[", "}": "{"}
+_BOUNDARIES = frozenset({"", ";", "{", "}"})
+_OWNERS = frozenset({"window", "document", "self", "top", "parent", "globalThis"})
+_LEAVING = frozenset({"return", "throw", "break", "continue"})
+_PREFIXES = frozenset({"(", "!", "~", "+", "-", "void"})
 
 _ESCAPE = re.compile(r"\\(?:u\{([0-9a-fA-F]{1,6})\}|u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(\r\n|[\s\S]))")
 _SIMPLE = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "v": "\v", "0": "\0"}
@@ -64,62 +58,221 @@ class ScriptRedirect:
     """The statement as it stands."""
 
 
+@dataclass(slots=True)
+class _Token:
+    text: str
+    start: int
+    new_line: bool
+    """Whether a line ended before it."""
+    partner: int = -1
+    """The index of the other bracket."""
+
+    @property
+    def is_string(self) -> bool:
+        return self.text[0] in "\"'"
+
+
+_END = _Token(";", -1, new_line=True)
+
+
+@dataclass(slots=True)
+class _Block:
+    certain: bool
+    """Whether what stands here always runs."""
+    is_function: bool
+
+
+def may_redirect(script: str) -> bool:
+    """Says, at a small part of the cost of reading it, whether a script may redirect."""
+    return len(script) <= LONGEST_SCRIPT and _CHEAP.search(script) is not None
+
+
 def find_redirect(script: str) -> ScriptRedirect | None:
     """Returns the first redirect that always runs; None if there is none, or the script is too long to be one."""
-    if len(script) > LONGEST_SCRIPT or _CHEAP.search(script) is None:
+    if not may_redirect(script):
         return None
-    return _scan(script)
+    tokens = _tokens(script)
+    return _Reader(script, tokens).read() if tokens is not None else None
 
 
-def _scan(script: str) -> ScriptRedirect | None:
-    # For each open bracket: whether what stands inside always runs.
-    certain = [True]
-    previous = ""
-    for token in _TOKEN.finditer(script):
-        kind = token.lastgroup
-        if kind == "space":
+def _tokens(script: str) -> list[_Token] | None:
+    """Cuts a script into tokens and pairs its brackets; None if that does not work out."""
+    tokens: list[_Token] = []
+    open_brackets: list[int] = []
+    new_line = False
+    at = 0
+    while at < len(script):
+        match = (_REGEX.match(script, at) if _may_begin_regex(script, at, tokens) else None) or _TOKEN.match(script, at)
+        if match is None:
+            return None
+        at = match.end()
+        text = match[0]
+        kind = match.lastgroup
+        if kind in {"space", "line", "comment"}:
+            if kind == "comment" and not text.endswith("*/"):
+                return None
+            new_line = new_line or kind == "line" or (kind == "comment" and "\n" in text)
             continue
-        if kind == "redirect" or token["target"] or token["called"]:
-            if certain[-1] and previous in {"", ";", "{", "}"}:
-                return ScriptRedirect(unescape(token["target"] or token["called"]), token[0])
-        elif kind == "open":
-            certain.append(certain[-1] and _runs(script, token))
-        elif kind == "close" and len(certain) > 1:
-            certain.pop()
-        elif kind == "word" and certain[-1] and previous in {"", ";", "{", "}"}:
-            timed = _TIMER_OF_STRING.match(script, token.start())
-            if timed is not None and int(timed["delay"]) <= _LONGEST_TIMER:
-                found = _scan(unescape(timed["code"]))
-                if found is not None:
-                    return ScriptRedirect(found.target, timed[0])
-        previous = token[0][-1]
-    return None
+        if kind in {"string", "template"} and (len(text) < 2 or text[-1] != text[0]):
+            return None
+        token = _Token(text, match.start(), new_line)
+        new_line = False
+        if text in {"(", "[", "{"}:
+            open_brackets.append(len(tokens))
+        elif text in _PAIRS:
+            if not open_brackets or tokens[open_brackets[-1]].text != _PAIRS[text]:
+                return None
+            token.partner = open_brackets.pop()
+            tokens[token.partner].partner = len(tokens)
+        tokens.append(token)
+    return None if open_brackets else tokens
 
 
-def _runs(script: str, bracket: re.Match[str]) -> bool:
-    """Says whether what an opening bracket holds always runs, given that what stands before it does."""
-    if bracket[0] == "(":
-        # Only functions count inside; a bare expression holds no statement.
-        return True
-    if bracket[0] != "{":
+def _may_begin_regex(script: str, at: int, tokens: Sequence[_Token]) -> bool:
+    """Says whether a slash begins a regular expression: where a value is expected, not behind one."""
+    if script[at] != "/":
         return False
-    before = script[max(0, bracket.start() - 200) : bracket.start()]
-    if _TIMER.search(before):
-        delay = _TIMER_DELAY.match(script, _end_of_block(script, bracket.end()))
-        return delay is None or int(delay[1]) <= _LONGEST_TIMER
-    return _ON_LOAD.search(before) is not None or _CALLED_AT_ONCE.search(before) is not None
+    before = tokens[-1].text if tokens else ""
+    return before == "" or before in _LEAVING or before[-1] in "=(,:;!&|?{}[+-*%<>~^"
 
 
-def _end_of_block(script: str, start: int) -> int:
-    depth = 1
-    for token in _TOKEN.finditer(script, start):
-        if token[0] == "{":
-            depth += 1
-        elif token[0] == "}":
-            depth -= 1
-            if not depth:
-                return token.end()
-    return len(script)
+class _Reader:
+    """Reads the tokens of one script."""
+
+    def __init__(self, script: str, tokens: Sequence[_Token]) -> None:
+        self._script = script
+        self._tokens = tokens
+
+    def read(self) -> ScriptRedirect | None:
+        """Returns the first redirect that always runs."""
+        blocks = [_Block(certain=True, is_function=False)]
+        for index, token in enumerate(self._tokens):
+            if token.text == "{":
+                blocks.append(self._block(index, outer=blocks[-1]))
+            elif token.text == "}":
+                blocks.pop()
+            elif token.text in _LEAVING:
+                _leave(blocks)
+            elif blocks[-1].certain and self._begins_statement(index):
+                found = self._redirect(index) or self._timer_of_string(index)
+                if found is not None:
+                    return found
+        return None
+
+    def _text(self, index: int) -> str:
+        return self._tokens[index].text if 0 <= index < len(self._tokens) else ""
+
+    def _begins_statement(self, index: int) -> bool:
+        before = self._text(index - 1)
+        if before in _BOUNDARIES:
+            return True
+        # A line end separates statements too, unless the one before goes on: after an operator, or an open condition.
+        return self._tokens[index].new_line and (before[0].isalnum() or before[0] in "\"'_$") and before != "else"
+
+    def _redirect(self, index: int) -> ScriptRedirect | None:
+        """Reads `location = "…"` and its likes at the beginning of a statement."""
+        at = index
+        while self._text(at) in _OWNERS and self._text(at + 1) == ".":
+            at += 2
+        if self._text(at) != "location":
+            return None
+        at += 1
+        if self._text(at) == "." and self._text(at + 1) in {"replace", "assign"} and self._text(at + 2) == "(":
+            literal, end = at + 3, at + 5
+            if self._text(at + 4) != ")":
+                return None
+        else:
+            if self._text(at) == "." and self._text(at + 1) == "href":
+                at += 2
+            if self._text(at) != "=":
+                return None
+            literal, end = at + 1, at + 2
+        if literal >= len(self._tokens) or not self._tokens[literal].is_string or not self._ends_statement(end):
+            return None
+        last = self._tokens[end - 1]
+        snippet = self._script[self._tokens[index].start : last.start + len(last.text)]
+        return ScriptRedirect(unescape(self._tokens[literal].text), snippet)
+
+    def _ends_statement(self, index: int) -> bool:
+        following = self._tokens[index] if index < len(self._tokens) else _END
+        if following.text in {";", "}"}:
+            return True
+        return following.new_line and following.text[0].isalpha() and following.text not in {"in", "instanceof"}
+
+    def _timer_of_string(self, index: int) -> ScriptRedirect | None:
+        """Reads `setTimeout("…", 0)`, whose string is a script of its own."""
+        at = index + 2 if self._text(index) == "window" and self._text(index + 1) == "." else index
+        if self._text(at) != "setTimeout" or self._text(at + 1) != "(" or self._text(at + 3) != ",":
+            return None
+        code = self._tokens[at + 2]
+        if not code.is_string or not self._is_short(at + 4) or self._text(at + 5) != ")":
+            return None
+        found = find_redirect(unescape(code.text))
+        return (
+            None
+            if found is None
+            else ScriptRedirect(found.target, self._script[code.start : code.start + len(code.text)])
+        )
+
+    def _is_short(self, index: int) -> bool:
+        delay = self._text(index)
+        return delay.isdecimal() and len(delay) < 10 and int(delay) <= _LONGEST_TIMER
+
+    def _block(self, brace: int, *, outer: _Block) -> _Block:
+        """Returns what is known of the block that a brace opens."""
+        function = self._function_before(brace)
+        if function is None:
+            plain = self._text(brace - 1) in _BOUNDARIES or self._text(brace - 1) in {"try", "finally"}
+            return _Block(certain=outer.certain and plain, is_function=False)
+        runs = self._is_called(function, self._tokens[brace].partner)
+        return _Block(certain=outer.certain and runs, is_function=True)
+
+    def _function_before(self, brace: int) -> int | None:
+        """Returns where the function begins whose body a brace opens; None if it opens something else."""
+        at = brace - 1
+        arrow = self._text(at) == "=>"
+        if arrow:
+            at -= 1
+        if self._text(at) != ")":
+            return at if arrow else None
+        at = self._tokens[at].partner
+        if not arrow:
+            at -= 1
+            if self._text(at) != "function":
+                at -= 1
+            if self._text(at) != "function":
+                return None
+        return at - 1 if self._text(at - 1) == "async" else at
+
+    def _is_called(self, function: int, end: int) -> bool:
+        """Says whether a function, from its first token to its last brace, is sure to be called."""
+        before = self._text(function - 1)
+        if before in _PREFIXES and self._text(function - 2) in _BOUNDARIES:
+            following = self._text(end + 1)
+            return following == "(" or (following == ")" and self._text(end + 2) == "(")
+        if before == "=" and self._text(function - 2) == "onload":
+            return self._statement_of(function - 2)
+        if before == "(" and self._text(function - 2) == "setTimeout":
+            soon = self._text(end + 1) == ")" or (self._text(end + 1) == "," and self._is_short(end + 2))
+            return soon and self._statement_of(function - 2)
+        if before == "," and self._text(function - 3) == "(" and self._text(function - 4) == "addEventListener":
+            event = self._text(function - 2)[1:-1]
+            return event in {"load", "DOMContentLoaded"} and self._statement_of(function - 4)
+        return False
+
+    def _statement_of(self, index: int) -> bool:
+        """Says whether a name, with `window.` or its likes before it or not, begins a statement."""
+        while self._text(index - 1) == "." and self._text(index - 2) in _OWNERS:
+            index -= 2
+        return self._begins_statement(index)
+
+
+def _leave(blocks: list[_Block]) -> None:
+    """Notes that what follows in the same function may never be reached."""
+    for block in reversed(blocks):
+        block.certain = False
+        if block.is_function:
+            return
 
 
 def unescape(literal: str) -> str:

@@ -13,6 +13,8 @@ class TracerSettings(Settings):
 
     listen: Address = Address("127.0.0.1", 50052)
     """Where gRPC is served."""
+    metrics_listen: Address | None = None
+    """Where Prometheus finds the metrics over HTTP; nowhere if not set."""
     reflection: bool = True
     """Whether the server describes itself to tools such as grpcurl."""
     max_traces: int = Field(1000, ge=1, le=100_000)

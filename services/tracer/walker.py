@@ -9,7 +9,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from services.tracer import html, redirects, urls
+from libs.common import logs
+from services.tracer import html, redirects, referrers, urls
 from services.tracer.guard import Refusal
 from services.tracer.model import (
     Blame,
@@ -19,6 +20,7 @@ from services.tracer.model import (
     Fault,
     Headers,
     Hop,
+    HopKind,
     Policy,
     Proxy,
     Result,
@@ -26,7 +28,10 @@ from services.tracer.model import (
     TraceRequest,
 )
 from services.tracer.redirects import Dead, DeadEnd, Lead
+from services.tracer.referrers import Referrer
 from services.tracer.urls import Url
+
+log = logs.get(__name__)
 
 Plan = Callable[[int, Headers], Body]
 
@@ -37,7 +42,7 @@ SHUTTING_DOWN = Fault(StopReason.CANCELLED, "SHUTTING_DOWN", Blame.CALLER, "the 
 class Session(Protocol):
     """One visitor: cookies and connections that no other walk shares."""
 
-    async def fetch(self, url: Url, *, timeout: float, body_limit: int, plan: Plan) -> Exchange:
+    async def fetch(self, url: Url, *, referrer: str, timeout: float, body_limit: int, plan: Plan) -> Exchange:
         """Requests a URL once, following nothing; never raises for what a network or peer does."""
         ...
 
@@ -100,6 +105,8 @@ class Walk:
         self._bytes = 0
         self._target_reached = False
         self._cookie_names: set[str] = set()
+        self._referrer: Referrer | None = None
+        self._deadline, self._too_late = self._earliest_end()
 
     def stop(self, fault: Fault = CANCELLED) -> None:
         """Ends the walk at once; its result still comes, and says so."""
@@ -109,24 +116,30 @@ class Walk:
 
     async def events(self) -> AsyncGenerator[Hop | Result, None]:
         """Yields every hop when it is known, then the result. Closing it early closes the sockets of the walk."""
-        policy = self._request.policy
-        policy = replace(policy, user_agent=policy.user_agent or self._settings.user_agent)
         url = urls.parse(self._request.url)
         if url is None:
-            yield self._failed(self._request.url, Fault(*_INVALID_START))
+            yield self._result(self._request.url, _INVALID_START, None)
             return
+        policy = self._request.policy
+        policy = replace(policy, user_agent=policy.user_agent or self._settings.user_agent)
         with self._fetcher.session(self._request.proxy, policy) as session:
             self._session = session
             while True:
                 ended = self._may_not_fetch(url)
                 if ended is not None:
-                    yield self._ended(url, ended)
+                    yield self._result(url.href, ended, url)
                     return
-                exchange = await self._fetch(session, url)
-                hop, following = self._judge(url, exchange)
+                try:
+                    hop, following = self._judge(url, await self._fetch(session, url))
+                except Exception:
+                    # A bug of ours must not cost the caller the hops it has, nor the result it waits for.
+                    log.exception("walk.failed", trace=self._request.trace_id, host=url.host)
+                    self._target_reached = True
+                    yield self._result(url.href, _BUG, url)
+                    return
                 yield hop
                 if not isinstance(following, Url):
-                    yield self._ended(url, following)
+                    yield self._result(url.href, following, url)
                     return
                 url = following
 
@@ -149,41 +162,37 @@ class Walk:
             return Fault(StopReason.MAX_HOPS, "MAX_HOPS", Blame.CALLER, message)
         if self._stopped is not None:
             return self._stopped
-        deadline, fault = self._deadline()
-        return fault if self._clock() >= deadline else None
+        return self._too_late if self._clock() >= self._deadline else None
 
-    def _deadline(self) -> tuple[float, Fault]:
+    def _earliest_end(self) -> tuple[float, Fault]:
         """Returns when the walk must end, by the monotonic clock, and what it is called if it does."""
         request = self._request
-        total = Fault(StopReason.TOTAL_TIMEOUT, "TOTAL_TIMEOUT", Blame.CALLER, "the walk took longer than it may")
-        deadlines = [(self._started + request.limits.total_timeout, total)]
+        ends = [(self._started + request.limits.total_timeout, _TOTAL_TIMEOUT)]
         if request.call_deadline is not None:
-            deadlines.append((request.call_deadline - self._settings.call_margin, total))
+            ends.append((request.call_deadline - self._settings.call_margin, _TOTAL_TIMEOUT))
         if request.lease_deadline is not None:
-            expiring = Fault(
-                StopReason.LEASE_EXPIRING, "LEASE_EXPIRING", Blame.CALLER, "the lease on the proxy was about to end"
-            )
-            deadlines.append((request.lease_deadline - self._settings.lease_margin, expiring))
-        return min(deadlines, key=lambda deadline: deadline[0])
+            ends.append((request.lease_deadline - self._settings.lease_margin, _LEASE_EXPIRING))
+        return min(ends, key=lambda end: end[0])
+
+    def _plan(self, status: int, headers: Headers) -> Body:
+        return redirects.body_plan(status, headers, follow_html=self._request.policy.follow_html)
 
     async def _fetch(self, session: Session, url: Url) -> Exchange:
         limits = self._request.limits
-        follow_html = self._request.policy.follow_html
-
-        def plan(status: int, headers: Headers) -> Body:
-            return redirects.body_plan(status, headers, follow_html=follow_html)
-
-        deadline, too_late = self._deadline()
-        remaining = deadline - self._clock()
+        remaining = self._deadline - self._clock()
         exchange = await session.fetch(
-            url, timeout=min(limits.hop_timeout, remaining), body_limit=limits.max_body_bytes, plan=plan
+            url,
+            referrer=referrers.header_value(self._referrer, url),
+            timeout=min(limits.hop_timeout, remaining),
+            body_limit=limits.max_body_bytes,
+            plan=self._plan,
         )
         fault = exchange.fault
         if fault is not None and fault.stop is StopReason.HOP_TIMEOUT and remaining < limits.hop_timeout:
             # Not the hop was too slow, but the walk was too late. Only in the first hop nothing else can have used up
             # the time, so there the proxy keeps the blame for not even connecting.
             keeps_blame = self._hops == 0 and fault.blame is Blame.PROXY
-            fault = replace(fault, stop=too_late.stop) if keeps_blame else too_late
+            fault = replace(fault, stop=self._too_late.stop) if keeps_blame else self._too_late
             return replace(exchange, fault=fault)
         return exchange
 
@@ -204,7 +213,7 @@ class Walk:
             index=self._hops,
             url=url.public,
             status=exchange.status,
-            next_url=_next_url(lead),
+            next_url=_next_url(lead)[: self._request.limits.max_url_bytes],
             kind=lead.kind if isinstance(lead, Lead) else None,
             timing=exchange.timing,
             remote_address=exchange.remote_address,
@@ -217,28 +226,36 @@ class Walk:
             params=urls.parameters(url),
         )
         self._hops += 1
+        if isinstance(lead, Lead):
+            self._refer(url, exchange, lead)
         return hop, lead.url if isinstance(lead, Lead) else fault
+
+    def _refer(self, url: Url, exchange: Exchange, lead: Lead) -> None:
+        """Notes what the next request says of where it comes from."""
+        declared = referrers.policy_of_headers(exchange.headers)
+        if lead.kind is not HopKind.LOCATION:
+            self._referrer = Referrer(url, lead.referrer_policy or declared or referrers.DEFAULT_POLICY)
+        elif self._referrer is not None and declared:
+            self._referrer = replace(self._referrer, policy=declared)
 
     def _lead(self, url: Url, exchange: Exchange, *, reload_may_differ: bool) -> Lead | DeadEnd | None:
         lead = redirects.from_headers(exchange.status, exchange.headers, url, reload_may_differ=reload_may_differ)
         if lead is not None or not exchange.body:
             return lead
-        types = redirects.values(exchange.headers, b"content-type")
-        return html.find_lead(exchange.body, types[-1] if types else b"", url, reload_may_differ=reload_may_differ)
+        types = exchange.headers.get(b"content-type", (b"",))
+        return html.find_lead(exchange.body, types[-1], url, reload_may_differ=reload_may_differ)
 
-    def _ended(self, url: Url, fault: Fault | None) -> Result:
-        if fault is None or fault.stop is StopReason.APP_LINK:
-            return self._result(url.href, StopReason.LANDING if fault is None else fault.stop, None, url)
-        return self._failed(url.href, fault, url)
-
-    def _failed(self, final_url: str, fault: Fault, url: Url | None = None) -> Result:
-        failure = Failure(fault.reason, fault.blame, self._target_reached, fault.message)
-        return self._result(final_url, fault.stop, failure, url)
-
-    def _result(self, final_url: str, stop: StopReason, failure: Failure | None, url: Url | None) -> Result:
+    def _result(self, final_url: str, fault: Fault | None, url: Url | None) -> Result:
+        failure = None
+        longest = self._request.limits.max_url_bytes
+        if len(final_url) > longest:
+            # What is too long to follow is too long to send on; the stop says that it was.
+            final_url, url = final_url[:longest], None
+        if fault is not None and fault.stop is not StopReason.APP_LINK:
+            failure = Failure(fault.reason, fault.blame, self._target_reached, fault.message)
         return Result(
             final_url=final_url,
-            stop_reason=stop,
+            stop_reason=StopReason.LANDING if fault is None else fault.stop,
             hops=self._hops,
             failure=failure,
             params=urls.parameters(url) if url is not None else (),
@@ -247,12 +264,12 @@ class Walk:
         )
 
 
-_INVALID_START = (
-    StopReason.INVALID_LOCATION,
-    "INVALID_URL",
-    Blame.CALLER,
-    "the URL to start from is no URL",
+_INVALID_START = Fault(StopReason.INVALID_LOCATION, "INVALID_URL", Blame.CALLER, "the URL to start from is no URL")
+_TOTAL_TIMEOUT = Fault(StopReason.TOTAL_TIMEOUT, "TOTAL_TIMEOUT", Blame.CALLER, "the walk took longer than it may")
+_LEASE_EXPIRING = Fault(
+    StopReason.LEASE_EXPIRING, "LEASE_EXPIRING", Blame.CALLER, "the lease on the proxy was about to end"
 )
+_BUG = Fault(StopReason.INTERNAL, "INTERNAL_ERROR", Blame.CALLER, "the tracer failed; its log has the details")
 
 _DEAD_ENDS = {
     Dead.CONFLICTING_LOCATION: Fault(
@@ -275,5 +292,8 @@ def _next_url(lead: Lead | DeadEnd | None) -> str:
 
 def _cookie_names(headers: Headers) -> tuple[str, ...]:
     """Returns the names of the cookies a response sets, in order, each once."""
-    names = [value.partition(b";")[0].partition(b"=")[0].strip() for value in redirects.values(headers, b"set-cookie")]
+    values = headers.get(b"set-cookie")
+    if values is None:
+        return ()
+    names = [value.partition(b";")[0].partition(b"=")[0].strip() for value in values]
     return tuple(dict.fromkeys(name.decode("latin-1") for name in names if name))

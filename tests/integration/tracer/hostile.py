@@ -9,9 +9,10 @@ import gzip
 import itertools
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from tests.support.origin import Request, Respond, Wire, answer, page, redirect
+from tests.integration.tracer.rig import Client, Walked
+from tests.support.origin import Origin, Request, Respond, Wire, answer, page, redirect
 
 # 256 MiB of zeros in 211 bytes of brotli.
 _BROTLI_BOMB = zlib.decompress(
@@ -35,8 +36,11 @@ class Hostile:
     max_hops: int = 8
     error: str = ""
     """The error of the last hop."""
-    path: str = "/start"
-    tags: frozenset[str] = field(default_factory=frozenset)
+
+    async def meet(self, client: Client, origin: Origin) -> Walked:
+        """Takes a walk into an origin that behaves so."""
+        url = f"http://127.0.0.1:{origin.port}/start"
+        return await client.trace(url, hop_timeout=self.hop_timeout, max_hops=self.max_hops)
 
 
 def _ends(respond: Respond, *stops: str, **more: object) -> Hostile:

@@ -130,3 +130,45 @@ async def test_connections_are_reused_within_a_walk_and_never_across_walks(clien
             assert walked.stop == "LANDING"
         assert [request.connection for request in origin.requests] == [1, 1, 2, 2]
         await proxy.until(lambda: proxy.open == 0)
+
+
+async def test_a_page_is_the_referrer_of_what_it_leads_to_and_a_redirect_hands_it_on(client: Client) -> None:
+    async def respond(request: Request, _wire: Wire) -> bytes:
+        match request.path:
+            case "/start":
+                return redirect("/page")
+            case "/page":
+                return page('<meta http-equiv="refresh" content="0;url=http://b.test/redirect">')
+            case "/redirect":
+                return redirect("http://a.test/quiet")
+            case "/quiet":
+                return page("<meta name=referrer content=no-referrer><script>location = '/end'</script>")
+        return page("landed")
+
+    async with Origin(respond) as origin, ForwardProxy(origin) as proxy:
+        walked = await client.trace("http://user:secret@a.test/start", http_proxy(proxy.port))
+    assert walked.stop == "LANDING"
+    told = [(request.path, request.header("referer")) for request in origin.requests]
+    assert told == [
+        ("/start", None),
+        ("/page", None),
+        ("/redirect", "http://a.test/"),
+        ("/quiet", "http://a.test/page"),
+        ("/end", None),
+    ]
+
+
+async def test_what_a_walk_says_of_itself(client: Client) -> None:
+    async def respond(_request: Request, _wire: Wire) -> bytes:
+        return page("landed")
+
+    async with Origin(respond) as origin:
+        url = f"http://127.0.0.1:{origin.port}/"
+        await client.trace(url)
+        await client.trace(url, headers=pb.RequestHeaders(user_agent="Visitor/1.0", accept_language="de, en;q=0.5"))
+    own, visitor = (dict(request.headers) for request in origin.requests)
+    assert "Clicktrace" in own["user-agent"]
+    assert "accept-language" not in own
+    assert (visitor["user-agent"], visitor["accept-language"]) == ("Visitor/1.0", "de, en;q=0.5")
+    for headers in (own, visitor):
+        assert set(headers) - {"accept-language"} == {"host", "user-agent", "accept", "accept-encoding"}
