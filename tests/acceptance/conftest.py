@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.otlp import OtlpSink
-from tests.support.system import System
+from tests.support.system import System, state_directory
 
 MAX_WAIT = 2.0
 COOLDOWN = 4.0
@@ -19,9 +19,9 @@ def sink() -> Iterator[OtlpSink]:
 
 
 @pytest.fixture(scope="session")
-def system(tmp_path_factory: pytest.TempPathFactory, sink: OtlpSink) -> Iterator[System]:
+def system(sink: OtlpSink) -> Iterator[System]:
     """Runs the system with short times, so that a test sees a cooldown end."""
     options = ("--cooldown", f"{COOLDOWN}s", "--max-wait", f"{MAX_WAIT}s")
     environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": sink.endpoint, "OTEL_BSP_SCHEDULE_DELAY": "100"}
-    with System(tmp_path_factory.mktemp("system"), options, environment) as system:
+    with state_directory() as state, System(state, options, environment) as system:
         yield system

@@ -11,16 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.system import ROOT, System, free_ports
+from tests.support.system import ROOT, System, free_ports, state_directory
 
 
 @pytest.fixture
-def system(tmp_path: Path) -> Iterator[System]:
+def system() -> Iterator[System]:
     """A system of this test's own, not started yet."""
-    system = System(tmp_path / "state", ("--cooldown", "1s", "--max-wait", "5s"))
-    yield system
-    if hasattr(system, "process"):
-        system.stop(number=signal.SIGKILL)
+    with state_directory() as state:
+        system = System(state, ("--cooldown", "1s", "--max-wait", "5s"))
+        yield system
+        if hasattr(system, "process"):
+            system.stop()
 
 
 def processes_below(state: Path, ports: dict[str, int]) -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.system import System
+from tests.support.system import System, state_directory
 
 
 @pytest.fixture(scope="session")
@@ -18,7 +18,7 @@ def grpcurl() -> str:
 
 
 @pytest.fixture(scope="session")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+def system() -> Iterator[System]:
     """Runs the system."""
-    with System(tmp_path_factory.mktemp("system"), ("--cooldown", "1s")) as system:
+    with state_directory() as state, System(state, ("--cooldown", "1s")) as system:
         yield system

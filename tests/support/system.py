@@ -7,9 +7,10 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -35,6 +36,14 @@ def free_ports(count: int) -> Sequence[int]:
         for opened in sockets:
             opened.bind(("0.0.0.0", 0))
         return [opened.getsockname()[1] for opened in sockets]
+
+
+@contextmanager
+def state_directory() -> Iterator[Path]:
+    """Gives a directory that PostgreSQL may enter though the tests run as root, and removes it afterwards."""
+    with tempfile.TemporaryDirectory(prefix="clicktrace-system-", ignore_cleanup_errors=True) as directory:
+        Path(directory).chmod(0o755)
+        yield Path(directory) / "state"
 
 
 @dataclass(frozen=True, slots=True)
