@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     ports = parser.add_argument_group("ports on 127.0.0.1")
     for name, default, purpose in (
         ("http", 8080, "clicks"),
-        ("internal", 8081, "health, readiness, metrics and console of the gateway"),
+        ("internal", 8081, "health and readiness of the gateway"),
         ("grpc", 50053, "gRPC of the gateway"),
         ("pool", 50051, "gRPC of the pool manager"),
         ("tracer", 50052, "gRPC of the tracer"),
