@@ -25,10 +25,11 @@ from services.gateway.walking import Walker
 
 log = logs.get(__name__)
 
-# A landing may wait this long to be on record; the fallback at the deadline only that long, for the visitor has waited
-# enough, and the click itself is on record since it began.
+# An answer may wait this long to be on record. At the deadline only so long: the visitor has waited enough, and the
+# click itself is on record since it began. Under pressure not much longer: then the database may be what is slow.
 _RECORD_WITHIN = 0.5
 _RECORD_LATE_WITHIN = 0.02
+_RECORD_PRESSED_WITHIN = 0.05
 # With less than this left, another IP would not bring the visitor to the landing page.
 _LEAST_TIME = 0.1
 # A record that is unfinished this long after the last moment its trace could end has no gateway any more.
@@ -137,15 +138,17 @@ class Clicks:
         offer = await self._offers.find(click.offer)
         give_up_after = self._limits.trace_timeout + GIVE_UP_MARGIN
         running = RunningClick(click, offer, give_up_after=give_up_after, privacy=self._privacy)
-        reason = self._no_trace_reason(click, offer)
-        if reason:
+        reason = _asked_not_to_trace(click, offer)
+        pressure = "" if reason else self._pressure(click, offer)
+        if reason or pressure:
             running.not_traced()
-            return await self._answer(running, self._fallback(running, reason), within=_RECORD_LATE_WITHIN)
+            within = _RECORD_PRESSED_WITHIN if pressure else _RECORD_WITHIN
+            return await self._answer(running, self._fallback(running, reason or pressure), within=within)
         deadline = click.started + (offer.max_wait or self._limits.max_wait)
         self._store.put(running.record())
         self._background.start(self._pursue(running, deadline), name=f"click:{click.click_id}")
         if offer.mode is Mode.BEACON:
-            return await self._answer(running, _NO_CONTENT, within=_RECORD_LATE_WITHIN)
+            return await self._answer(running, _NO_CONTENT, within=_RECORD_WITHIN)
         try:
             await self._wait(running, deadline)
         except asyncio.CancelledError:
@@ -157,11 +160,8 @@ class Clicks:
         within = max(_RECORD_LATE_WITHIN, min(_RECORD_WITHIN, left))
         return await self._answer(running, self._outcome(running), within=within)
 
-    def _no_trace_reason(self, click: Click, offer: Offer) -> str:
-        if click.no_trace_reason:
-            return click.no_trace_reason
-        if offer.mode is Mode.REDIRECT_ONLY:
-            return "REDIRECT_ONLY"
+    def _pressure(self, click: Click, offer: Offer) -> str:
+        """Returns why there is no room for another trace; empty if there is."""
         if self._background.is_full or self._waiting >= self._limits.max_waiting:
             return "OVERLOAD"
         return self._gate.refusal(click, offer)
@@ -193,6 +193,7 @@ class Clicks:
             wait_ms=round(wait * 1000, 1),
             hops=len(running.walk.hops),
             exit_ip=running.exit_ip,
+            **({"joined": running.walk.click_id} if running.is_joined else {}),
         )
         return Decision(click.click_id, answer.kind, merged.location, answer.reason)
 
@@ -268,6 +269,11 @@ class Clicks:
             elif running.failure:
                 window = min(window, _FAILURE_KEPT)
             await self._joining.conclude(running.identity, running.walk, keep=window)
+
+
+def _asked_not_to_trace(click: Click, offer: Offer) -> str:
+    """Returns why the request or the offer wants no trace; empty if they want one."""
+    return click.no_trace_reason or ("REDIRECT_ONLY" if offer.mode is Mode.REDIRECT_ONLY else "")
 
 
 @dataclass(frozen=True, slots=True)

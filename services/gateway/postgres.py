@@ -31,7 +31,7 @@ _CLICKS_EXPIRE = _queries["clicks_expire"]
 _LANDINGS_RECENT = _queries["landings_recent"]
 _JOURNEYS_CLAIM = _queries["journeys_claim"]
 _JOURNEYS_GET = _queries["journeys_get"]
-_JOURNEY_KEEP = _queries["journey_keep"]
+_JOURNEYS_KEEP = _queries["journeys_keep"]
 _JOURNEYS_EXPIRE = _queries["journeys_expire"]
 _WEBHOOKS_CLAIM = _queries["webhooks_claim"]
 _WEBHOOK_DONE = _queries["webhook_done"]
@@ -196,21 +196,24 @@ class ClickTable:
 
 
 class JourneyTable:
-    """Which click leads those that are the same; claims of many clicks travel together."""
+    """Which click leads those that are the same; what many clicks ask travels together."""
 
     def __init__(self, pool: Pool) -> None:
-        """Works on a pool that its owner closes; claims while it is entered as an async context manager."""
+        """Works on a pool that its owner closes, while it is entered as an async context manager."""
         self._pool = pool
+        self._keeps: Grouper[_Claim, None] = Grouper(self._keep_all, max_group=_MAX_CLAIMS, name="keep.group")
         self._claims: Grouper[_Claim, str] = Grouper(self._claim_all, max_group=_MAX_CLAIMS, name="join.group")
 
     async def __aenter__(self) -> Self:
         await self._claims.__aenter__()
+        await self._keeps.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._claims.__aexit__(kind, error, trace)
+        await self._keeps.__aexit__(kind, error, trace)
 
     async def claim(self, identity: str, click_id: str, seconds: float) -> str:
         """Returns the id of the click that leads an identity: this one, for so many seconds, if nobody else does."""
@@ -218,13 +221,22 @@ class JourneyTable:
 
     async def keep(self, identity: str, click_id: str, seconds: float) -> None:
         """Lets a click lead for so many seconds from now, if it still does."""
-        async with statement(self._pool, "journey_keep", "clicks.journeys") as connection:
-            await connection.execute(_JOURNEY_KEEP, identity, click_id, seconds)
+        await self._keeps.submit(_Claim(identity, click_id, seconds))
 
     async def expire(self, most: int) -> int:
         """Deletes up to `most` whose time has passed, and returns how many."""
         async with statement(self._pool, "journeys_expire", "clicks.journeys") as connection:
             return _count(await connection.execute(_JOURNEYS_EXPIRE, most))
+
+    async def _keep_all(self, keeps: Sequence[_Claim]) -> Sequence[None]:
+        async with statement(self._pool, "journeys_keep", "clicks.journeys") as connection:
+            await connection.execute(
+                _JOURNEYS_KEEP,
+                [keep.identity for keep in keeps],
+                [keep.click_id for keep in keeps],
+                [keep.seconds for keep in keeps],
+            )
+        return [None] * len(keeps)
 
     async def _claim_all(self, claims: Sequence[_Claim]) -> Sequence[str | Exception]:
         # One statement must not touch a row twice, so of twins the first claims for all.

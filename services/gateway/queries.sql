@@ -172,10 +172,21 @@ RETURNING identity;
 -- Who leads identities $1.
 SELECT identity, click_id FROM clicks.journeys WHERE identity = ANY($1::text[]);
 
--- name: journey_keep
--- Keeps what click $2 has found for its identity $1 for $3 seconds more, unless another click leads by now.
-UPDATE clicks.journeys SET expire_time = clock_timestamp() + $3 * interval '1 second'
-WHERE identity = $1 AND click_id = $2;
+-- name: journeys_keep
+-- Keeps what clicks $2 have found for their identities $1 for $3 seconds more each, unless others lead by now. The rows
+-- are locked in order first, as claims lock them.
+WITH given AS (
+    SELECT identity, click_id, seconds
+    FROM unnest($1::text[], $2::text[], $3::double precision[]) AS given (identity, click_id, seconds)
+), held AS (
+    SELECT known.identity
+    FROM clicks.journeys AS known JOIN given USING (identity, click_id)
+    ORDER BY known.identity
+    FOR UPDATE OF known
+)
+UPDATE clicks.journeys AS known SET expire_time = clock_timestamp() + given.seconds * interval '1 second'
+FROM given JOIN held USING (identity)
+WHERE known.identity = given.identity AND known.click_id = given.click_id;
 
 -- name: webhooks_claim
 -- Takes up to $1 webhooks that are due, and gives this gateway $2 seconds for them; who dies leaves them to others.

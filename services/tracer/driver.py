@@ -6,6 +6,7 @@ kernel forgets it. (Watching each socket with `add_reader` cost twice as much CP
 """
 
 import asyncio
+import contextlib
 import select
 from typing import NamedTuple, Self
 
@@ -44,6 +45,7 @@ class Driver:
         self._due: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._acting = False
+        self._lingering: list[tuple[pycurl.Curl, float]] = []
         self._epoll = select.epoll()
         # What libcurl wants of each of its sockets; 0 for one that it has only parked.
         self._wanted: dict[int, int] = {}
@@ -78,6 +80,10 @@ class Driver:
             if self._waiting.pop(curl, None) is not None:
                 self._multi.remove_handle(curl)
 
+    def linger(self, curl: pycurl.Curl, seconds: float) -> None:
+        """Ends a transfer after that time if it has not ended by then; to be called from a libcurl callback."""
+        self._lingering.append((curl, seconds))
+
     def finish(self, curl: pycurl.Curl, outcome: Outcome = FINISHED) -> None:
         """Ends a transfer from outside, with that outcome; harmless if it has ended. Not from a libcurl callback."""
         done = self._waiting.pop(curl, None)
@@ -92,7 +98,18 @@ class Driver:
         self._acting = False
         if running < len(self._waiting):
             self._collect()
+        if self._lingering:
+            self._let_linger()
         self._arm()
+
+    def _let_linger(self) -> None:
+        # Most have ended in the very action that announced them, and need no timer.
+        for curl, seconds in self._lingering:
+            done = self._waiting.get(curl)
+            if done is not None:
+                timer = self._loop.call_later(seconds, self.finish, curl)
+                done.add_done_callback(lambda _done, timer=timer: timer.cancel())  # type: ignore[misc] # bound at once
+        self._lingering.clear()
 
     def _collect(self) -> None:
         more = 1
@@ -153,7 +170,6 @@ class Driver:
 
     def _forget(self, fd: int) -> None:
         self._wanted.pop(fd, None)
-        try:
+        # Of a descriptor that is closed the kernel knows nothing any more.
+        with contextlib.suppress(OSError):
             self._epoll.unregister(fd)
-        except OSError:
-            pass  # Its descriptor is closed, so the kernel has forgotten it.

@@ -90,25 +90,16 @@ class Session:
         `timeout` is in seconds and covers all phases. `plan` is asked once what the body is good for, as soon as the
         status and headers are known.
         """
-        curl = self._curl
-        drain: asyncio.TimerHandle | None = None
-
-        def on_drain() -> None:
-            nonlocal drain
-            drain = self._loop.call_later(DRAIN_SECONDS, self._driver.finish, curl)
-
-        collector = Collector(plan, body_limit, on_drain)
+        collector = Collector(plan, body_limit, self._on_drain)
         started = time.perf_counter()
         self._aim(url, referrer, timeout, collector)
-        try:
-            if self._aborted is None:
-                outcome = await self._driver.perform(curl)
-            else:
-                outcome = Outcome(pycurl.E_ABORTED_BY_CALLBACK, "")
-        finally:
-            if drain is not None:
-                drain.cancel()
+        outcome = Outcome(pycurl.E_ABORTED_BY_CALLBACK, "")
+        if self._aborted is None:
+            outcome = await self._driver.perform(self._curl)
         return self._exchange(url, outcome, collector, time.perf_counter() - started)
+
+    def _on_drain(self) -> None:
+        self._driver.linger(self._curl, DRAIN_SECONDS)
 
     def _configure(self, trust: TlsTrust, policy: Policy) -> None:
         curl = self._curl

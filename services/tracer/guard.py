@@ -52,17 +52,17 @@ _REFUSED_V6 = tuple(
 )
 
 _REFUSED_SUFFIXES = (
-    "localhost",  # RFC 6761
-    "local",  # RFC 6762
-    "internal",  # reserved by ICANN for private use
-    "localdomain",
-    "lan",
-    "home",
-    "corp",
-    "intranet",
-    "private",
-    "home.arpa",  # RFC 8375
-    "svc",  # Kubernetes
+    ".localhost",  # RFC 6761
+    ".local",  # RFC 6762
+    ".internal",  # reserved by ICANN for private use
+    ".localdomain",
+    ".lan",
+    ".home",
+    ".corp",
+    ".intranet",
+    ".private",
+    ".home.arpa",  # RFC 8375
+    ".svc",  # Kubernetes
 )
 
 
@@ -138,12 +138,9 @@ def _name_refusal(host: str) -> Refusal | None:
     if "." not in host:
         # The public internet has no names of one label; a cluster and an office have many.
         return Refusal("LOCAL_NAME", "the target is a name of one label")
-    for suffix in _REFUSED_SUFFIXES:
-        if host.endswith(f".{suffix}"):
-            return Refusal("LOCAL_NAME", f"the target is a name below .{suffix}")
-    # `svc` may stand one label before the zone of a cluster: name.namespace.svc.zone.
-    if ".svc." in host:
-        return Refusal("LOCAL_NAME", "the target is the name of a cluster service")
+    # In a cluster with another zone than `cluster.local`, `.svc.` stands before it.
+    if host.endswith(_REFUSED_SUFFIXES) or ".svc." in host:
+        return Refusal("LOCAL_NAME", "the target is a name that is not of the public internet")
     return None
 
 

@@ -1,6 +1,7 @@
 """Wires the tracer together, top to bottom."""
 
 import asyncio
+import gc
 import sys
 
 from libs.common import lifecycle, logs, settings, telemetry
@@ -58,6 +59,9 @@ async def run(chosen: TracerSettings, stop: asyncio.Event) -> None:
                 drain_delay=chosen.drain_delay,
             )
             async with server:
+                # What is there by now stays for good; going through it at every collection is for nothing.
+                gc.collect()
+                gc.freeze()
                 await stop.wait()
                 patience = chosen.drain_delay + max(0.0, chosen.grace - _RESULT_SECONDS)
                 asyncio.get_running_loop().call_later(patience, tracer.stop_walks)

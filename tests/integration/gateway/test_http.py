@@ -170,6 +170,16 @@ async def test_a_body_is_not_read(database: str) -> None:
         assert parsed(answer).status == 302
 
 
+async def test_nothing_behind_a_body_is_taken_for_a_request(database: str) -> None:
+    async with world(database) as w:
+        await w.offer()
+        first = request("GET /track-hit?offer=demo HTTP/1.1", "Content-Length: 3", body=b"abc")
+        answer = await sent(w, first + request("GET /track-hit?offer=demo&smuggled=1 HTTP/1.1"))
+        assert answer.count(b"HTTP/1.1 ") == 1
+        assert b"smuggled" not in answer
+        assert len(w.pool.granted) == 1
+
+
 async def test_upgrades_are_ignored(database: str) -> None:
     async with world(database) as w:
         await w.offer()

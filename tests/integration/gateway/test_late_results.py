@@ -80,6 +80,12 @@ async def test_a_late_result_is_sent_once_and_signed(database: str) -> None:
         headers, body = await hook.next()
         assert (json.loads(body)["click_id"], json.loads(body)["status"]) == (beacon.click_id, "FAILED")
         assert SECRET not in str(headers) + body.decode()
+        connection = await asyncpg.connect(database)
+        async with asyncio.timeout(5):
+            while await connection.fetchval("SELECT count(*) FROM clicks.webhooks"):
+                await asyncio.sleep(0.01)
+        await connection.close()
+        assert hook.got.empty()
 
 
 async def test_a_webhook_is_tried_again_with_growing_pauses_and_is_a_dead_letter_in_the_end(database: str) -> None:

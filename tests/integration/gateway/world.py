@@ -10,6 +10,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import grpc
+from grpc import aio
+
 from libs.common.errors import ClicktraceError, Code
 from libs.common.pb.clicktrace.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from libs.common.pb.clicktrace.pool.v1 import pool_pb2, pool_pb2_grpc
@@ -309,8 +312,15 @@ class World:
         return (await self.offers.CreateOffer(gateway_pb2.CreateOfferRequest(offer=offer))).offer
 
     async def record(self, click_id: str) -> gateway_pb2.Click:
-        """Reads the log."""
-        return (await self.clicks.GetClick(gateway_pb2.GetClickRequest(click_id=click_id))).click
+        """Reads the log; under load an answer may be a moment ahead of its record."""
+        async with asyncio.timeout(5):
+            while True:
+                try:
+                    return (await self.clicks.GetClick(gateway_pb2.GetClickRequest(click_id=click_id))).click
+                except aio.AioRpcError as error:
+                    if error.code() is not grpc.StatusCode.NOT_FOUND:
+                        raise
+                await asyncio.sleep(0.005)
 
     async def record_when(self, click_id: str, accept: Callable[[gateway_pb2.Click], bool]) -> gateway_pb2.Click:
         """Reads the log until the record is as wanted."""
