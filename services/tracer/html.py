@@ -6,7 +6,6 @@ Follows the HTML standard: parsing with scripting on (so `<noscript>` is text), 
 
 import codecs
 import re
-from dataclasses import replace
 from urllib.parse import quote_from_bytes
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
@@ -94,7 +93,7 @@ class _Reader:
 
     def _declared(self, lead: Lead | DeadEnd | None) -> Lead | DeadEnd | None:
         """Adds the referrer policy that the page declares before the place that leads on."""
-        return replace(lead, referrer_policy=self._referrer_policy) if isinstance(lead, Lead) else lead
+        return lead._replace(referrer_policy=self._referrer_policy) if isinstance(lead, Lead) else lead
 
     def _based_on(self, node: LexborNode) -> Url:
         base = urls.parse(node.attributes["href"] or "", self._document)

@@ -1,8 +1,13 @@
-"""What a walk is asked, what it reports, and the words both use."""
+"""What a walk is asked, what it reports, and the words both use.
+
+What is made anew for every hop is a named tuple: as frozen as a dataclass, and made in a third of the time, which is
+several percent of what a hop costs in all.
+"""
 
 import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 
 class Body(enum.Enum):
@@ -115,8 +120,7 @@ class TraceRequest:
     """When the caller stops waiting, by the monotonic clock."""
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(NamedTuple):
     """One name and value, byte for byte as they stood in a URL."""
 
     name: str
@@ -125,8 +129,7 @@ class Parameter:
     no_equals: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Timing:
+class Timing(NamedTuple):
     """How long each phase of a hop took, in seconds from the start of the hop; None for a phase that did not happen."""
 
     total: float
@@ -195,8 +198,7 @@ Headers = Mapping[bytes, Sequence[bytes]]
 """The headers of a response by their lower-case names: values without surrounding white space, in their order."""
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
+class Exchange(NamedTuple):
     """What came of one request, whether or not it came to a response."""
 
     status: int

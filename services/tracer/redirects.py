@@ -7,6 +7,7 @@ Sources: the Fetch standard (redirect statuses, location URL), the HTML standard
 import enum
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from services.tracer import urls
 from services.tracer.model import Body, Headers, HopKind
@@ -38,8 +39,7 @@ class Dead(enum.Enum):
     INVALID_LOCATION = enum.auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Lead:
+class Lead(NamedTuple):
     """Where a response leads."""
 
     url: Url

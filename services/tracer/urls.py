@@ -1,7 +1,7 @@
 """URLs as the WHATWG URL standard has them, and their parameters byte for byte."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 import ada_url
@@ -12,17 +12,16 @@ WEB_SCHEMES = frozenset({"http", "https"})
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-@dataclass(frozen=True, slots=True)
-class Url:
+class Url(NamedTuple):
     """A parsed URL; `href` is its serialization and pure ASCII."""
 
     href: str
     scheme: str
     """Lower case, without the colon."""
     host: str
-    """Lower case and in ASCII; an IPv6 literal has its brackets; empty for a URL without one."""
+    """Lower case and in ASCII; an IPv6 literal has its brackets; empty for a URL that is not of the web."""
     port: int
-    """The effective port; 0 for a scheme that has none of its own."""
+    """The effective port; 0 for a URL that is not of the web."""
     fragment: str | None
     """What follows `#`; None without one, which differs from an empty one when it is inherited."""
 
@@ -71,7 +70,7 @@ class Url:
 
     def with_fragment(self, fragment: str) -> "Url":
         """Returns the URL with that fragment, as it stood elsewhere."""
-        return replace(self, href=f"{self.href.partition('#')[0]}#{fragment}", fragment=fragment)
+        return self._replace(href=f"{self.href.partition('#')[0]}#{fragment}", fragment=fragment)
 
     def _userinfo_and_host(self) -> tuple[str, str, str]:
         """Splits the authority at its `@`; the serialization has at most one, the others are percent-encoded."""
@@ -87,13 +86,12 @@ def parse(text: str, base: Url | None = None) -> Url | None:
     Lone surrogates, which no encoding has, make it no URL too.
     """
     try:
-        parsed = ada_url.URL(text) if base is None else ada_url.URL(text, base.href)
+        href = ada_url.normalize_url(text) if base is None else ada_url.join_url(base.href, text)
     except (ValueError, UnicodeEncodeError):
         return None
-    href = parsed.href
     scheme, _, rest = href.partition(":")
     bare, mark, fragment = rest.partition("#")
-    host, port = _host_and_port(bare) if scheme in WEB_SCHEMES else (parsed.hostname, parsed.port)
+    host, port = _host_and_port(bare) if scheme in WEB_SCHEMES else ("", "")
     return Url(
         href=href,
         scheme=scheme,

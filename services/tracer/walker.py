@@ -193,7 +193,7 @@ class Walk:
             # the time, so there the proxy keeps the blame for not even connecting.
             keeps_blame = self._hops == 0 and fault.blame is Blame.PROXY
             fault = replace(fault, stop=self._too_late.stop) if keeps_blame else self._too_late
-            return replace(exchange, fault=fault)
+            return exchange._replace(fault=fault)
         return exchange
 
     def _judge(self, url: Url, exchange: Exchange) -> tuple[Hop, Url | Fault | None]:

@@ -33,6 +33,9 @@ _OPTIONS = (
     ("grpc.max_receive_message_length", 16 * 1024 * 1024),
 )
 
+# For calls that were on their way when the last known one ended.
+_LAST_CALLS_SECONDS = 0.25
+
 Around = Callable[[str, "aio.ServicerContext[Any, Any]"], AbstractAsyncContextManager[None]]
 
 
@@ -49,8 +52,8 @@ class Service:
 class Server:
     """A gRPC server that is up while it is entered as an async context manager.
 
-    Leaving it drains: health turns NOT_SERVING, `drain_delay` seconds pass in which clients turn away, then no new call
-    is taken, and calls that run have `grace` seconds to finish before they are cancelled.
+    Leaving it drains: health turns NOT_SERVING, `drain_delay` seconds pass in which clients turn away, then calls that
+    run have `grace` seconds to finish before they are cancelled, and no new one is taken.
     """
 
     def __init__(
@@ -107,14 +110,14 @@ class Server:
         await self.health.drain()
         if self._drain_delay:
             await asyncio.sleep(self._drain_delay)
-        stopping = asyncio.create_task(self._server.stop(self._grace))
-        idle = asyncio.create_task(self._idle.wait())
-        # Clients hold health watches open until they lose the connection, and `stop` would wait for those to the end
-        # of the grace; only our own calls count.
-        await asyncio.wait({stopping, idle}, return_when=asyncio.FIRST_COMPLETED)
-        idle.cancel()
-        await self._server.stop(0)
-        await stopping
+        # Clients hold health watches open until they lose the connection, and `stop` would wait for those to the end of
+        # the grace; only our own calls count. There must be one `stop` only: two at once crash the runtime.
+        try:
+            async with asyncio.timeout(self._grace):
+                await self._idle.wait()
+        except TimeoutError:
+            log.warning("server.cancelling", calls=self._running, grace=self._grace)
+        await self._server.stop(min(self._grace, _LAST_CALLS_SECONDS))
 
     @asynccontextmanager
     async def _counted(self, _method: str, _context: "aio.ServicerContext[Any, Any]") -> AsyncIterator[None]:

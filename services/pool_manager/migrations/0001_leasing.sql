@@ -264,7 +264,7 @@ BEGIN
             )
         -- Of several heartbeats of one lease in one group the last one counts.
         FROM (SELECT DISTINCT ON (proxy_id, fence, nonce) * FROM asked ORDER BY proxy_id, fence, nonce, place DESC) AS a
-        WHERE p.id = a.proxy_id AND p.fence = a.fence AND p.ending IS NULL AND p.expires_at > t
+        WHERE p.id = a.proxy_id AND p.fence = a.fence AND p.nonce = a.nonce AND p.ending IS NULL AND p.expires_at > t
         RETURNING p.fence, p.nonce, p.expires_at
     )
     SELECT a.place::integer,
@@ -322,7 +322,7 @@ BEGIN
             END
         -- Of several releases of one lease in one group the first one counts.
         FROM (SELECT DISTINCT ON (proxy_id, fence, nonce) * FROM asked ORDER BY proxy_id, fence, nonce, place) AS a
-        WHERE p.id = a.proxy_id AND p.fence = a.fence AND p.ending IS NULL AND p.expires_at > t
+        WHERE p.id = a.proxy_id AND p.fence = a.fence AND p.nonce = a.nonce AND p.ending IS NULL AND p.expires_at > t
         RETURNING p.*, a.outcome, a.failure_reason, a.trace_time, a.bytes
     ), history AS (
         INSERT INTO pool.leases (fence, nonce, proxy_id, ip_address, ip_port, country, provider,
@@ -386,7 +386,7 @@ BEGIN
         FROM unnest(p_proxy_ids, p_fences, p_nonces) AS u (proxy_id, fence, nonce)
         GROUP BY u.proxy_id, u.fence, u.nonce
     ) AS a
-    WHERE p.id = a.proxy_id AND p.fence = a.fence AND p.ending IS NULL;
+    WHERE p.id = a.proxy_id AND p.fence = a.fence AND p.nonce = a.nonce AND p.ending IS NULL;
     NOTIFY pool_freed;
 END
 $$;

@@ -131,6 +131,7 @@ class Life(RuleBasedStateMachine):
             if isinstance(answer, Grant):
                 repeated = [known for known in perhaps if known.token == answer.token]
                 if repeated:
+                    assert answer.expire_time == repeated[0].expire
                     repeated[0].claims += 1
                     continue
                 assert not surely, "a live lease must be found again"
@@ -171,6 +172,7 @@ class Life(RuleBasedStateMachine):
         for lease, surely, answer in zip(chosen, lived, answers, strict=True):
             if isinstance(answer, Kept):
                 assert not lease.over
+                assert answer.db_time < lease.expire
                 assert answer.expire_time == answer.db_time + timedelta(seconds=ttl)
             else:
                 assert answer is NotHeld.LOST
