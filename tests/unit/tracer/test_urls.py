@@ -87,7 +87,7 @@ def _write(parameters: list[Parameter]) -> str:
 
 
 raw_text = st.text(st.sampled_from("abcXYZ019-._~%+*!';:@/,"), max_size=8)
-pair = st.builds(lambda name, value: Parameter(name, value), raw_text, raw_text)
+pair = st.tuples(raw_text, raw_text).map(lambda both: Parameter(*both))
 flag = st.builds(lambda name: Parameter(name, "", no_equals=True), raw_text.filter(bool))
 
 
