@@ -190,12 +190,12 @@ async def test_a_record_that_the_database_refuses_does_not_hold_up_the_others(da
         assert await pool.fetchval("SELECT count(*) FROM clicks.clicks") == 2
 
 
-async def test_the_fallback_leaves_right_after_the_deadline(database: str) -> None:
+async def test_every_visitor_is_answered_at_the_deadline_though_no_trace_ever_ends(database: str) -> None:
     async with world(database) as w:
         await w.offer(max_wait=times.to_duration(0.5))
         w.tracer.script = waits_for(asyncio.Event(), lands_on(LANDING))
         replies = await asyncio.gather(*(w.click(f"offer=demo&gclid={n}") for n in range(40)))
-        waits = sorted([times.to_seconds((await w.record(reply.click_id)).visitor_wait) for reply in replies])
-        assert waits[0] >= 0.5
-        # The tail under load is what the bench measures.
-        assert waits[len(waits) // 2] < 0.55
+        records = [await w.record(reply.click_id) for reply in replies]
+        assert {record.reason for record in records} == {"MAX_WAIT"}
+        # How soon after the deadline is what a bench measures.
+        assert min(times.to_seconds(record.visitor_wait) for record in records) >= 0.5
