@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast test-peers check format proto proto-check proto-image lock bootstrap bootstrap-dev clean
+.PHONY: help run test test-fast test-peers test-chaos check format proto proto-check proto-image lock bootstrap bootstrap-dev clean
 
 help: ## Shows this list.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,10 +23,13 @@ run: bootstrap ## Starts the whole system on embedded parts, ready to click; Ctr
 		$(if $(MAX_WAIT),--max-wait $(MAX_WAIT)) $(ARGS)
 
 test: bootstrap-dev ## Runs every test that needs nothing but Python: unit, contract, integration, acceptance.
-	@$(BIN)/python -m pytest -n 3 --dist loadgroup --ignore tests/peers $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadgroup --ignore tests/peers --ignore tests/chaos $(ARGS)
 
 test-peers: bootstrap-dev ## Runs the tests with programs of others (grpcurl, …); each says what it misses.
 	@PATH="$(CURDIR)/.build/bin:$$PATH" $(BIN)/python -m pytest tests/peers $(ARGS)
+
+test-chaos: bootstrap-dev ## Kills and freezes pool managers and PostgreSQL under load, and checks the history of leases.
+	@$(BIN)/python -m pytest tests/chaos $(ARGS)
 
 test-fast: bootstrap-dev ## Runs the tests that need neither processes nor a database.
 	@$(BIN)/python -m pytest tests/unit $(ARGS)

@@ -25,6 +25,10 @@ _ADMIN_SECONDS = 30.0
 # or a read-only server, as a failover leaves them.
 _PASSING = ("08", "53", "57", "40", "25006")
 
+# What the driver raises when a statement fails or a connection breaks; TimeoutError is an OSError. A connection that
+# breaks in the middle of a message is an InternalClientError.
+_FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+
 Row: TypeAlias = asyncpg.Record
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
@@ -75,8 +79,7 @@ class Session:
                     self._url, timeout=_CONNECT_SECONDS, server_settings={"application_name": f"pool_manager-{name}"}
                 )
             return await self._connection.fetch(QUERIES[name], *args, timeout=_STATEMENT_SECONDS)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-            # TimeoutError is an OSError.
+        except _FAULTS as error:
             unavailable = translated(error)
             log.warning("database.unavailable", statement=name, error=type(error).__name__)
             # The state of this connection is in doubt, and the server is not to be asked about it.
@@ -93,8 +96,7 @@ async def fetch(pool: Pool, name: str, *args: object) -> list[Row]:
         try:
             async with pool.acquire(timeout=_CONNECT_SECONDS) as connection:
                 return await connection.fetch(QUERIES[name], *args, timeout=_ADMIN_SECONDS)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-            # TimeoutError is an OSError.
+        except _FAULTS as error:
             raise translated(error) from error
 
 
