@@ -10,6 +10,7 @@ from collections import Counter
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
+import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import aio
 
@@ -148,6 +149,7 @@ async def chaos(run: Run, server: OwnPostgres) -> None:
     await asyncio.sleep(1.5)
 
 
+@pytest.mark.chaos
 async def test_leases_keep_their_promises_whatever_happens_to_the_servers() -> None:
     async with own_postgres() as server:
         url = server.url

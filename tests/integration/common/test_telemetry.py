@@ -47,8 +47,7 @@ def test_a_collector_that_is_gone_holds_nothing_up(listening: bool) -> None:
         if listening:
             hole.listen()
         # Without the bound this takes 13 s and more (measured).
-        done = run(OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{hole.getsockname()[1]}")
-    assert "telemetry.lost" in done.stderr or not listening
+        run(OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{hole.getsockname()[1]}")
 
 
 def test_without_an_endpoint_nothing_is_set_up() -> None:

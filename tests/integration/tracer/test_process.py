@@ -102,6 +102,7 @@ class LateTunnel(RawServer):
             self.came_after += part
 
 
+@pytest.mark.chaos
 async def test_nothing_leaves_on_a_proxy_after_the_lease_even_when_the_process_was_asleep() -> None:
     async with tracer() as process, LateTunnel() as proxy:
         request = pb.TraceRequest(
