@@ -118,7 +118,8 @@ class PostgresLeases:
 
     async def return_unseen(self, tokens: Sequence[LeaseToken]) -> None:
         """Gives back one claim on each lease; the last one frees the IP without a cooldown."""
-        await self._return.fetch(_RETURN, *_columns(tokens))
+        # Never twice: the second time would take the claim of somebody who did see the lease.
+        await self._return.fetch(_RETURN, *_columns(tokens), repeatable=False)
 
 
 def _columns(tokens: Sequence[LeaseToken]) -> tuple[list[int], list[int], list[str]]:

@@ -16,11 +16,11 @@ Why two holders can never share an IP, from here down to the database:
    answer counts one claim, and the last one back frees the IP.
 
 Nothing is kept here that a crash could lose: replicas of this service share the database and nothing else. What arrives
-while a statement is under way goes into the next one (`libs.common.grouping`), one round trip per group.
+while a statement is under way goes into the next one (`bulk`), one round trip per group.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -28,7 +28,8 @@ from typing import Protocol, Self, TypeVar
 
 from libs.common import logs
 from libs.common.errors import ClicktraceError, Code
-from libs.common.grouping import Grouper
+from services.pool_manager.bulk import Bulk
+from services.pool_manager.fairness import Shares
 from services.pool_manager.model import (
     Grant,
     HeartbeatRequest,
@@ -47,8 +48,6 @@ log = logs.get(__name__)
 
 Answer = TypeVar("Answer")
 
-# Larger groups gain little, and a group holds its rows and advisory locks until it is written.
-_MAX_GROUP = 128
 # How often a request asks again at once for an IP that is free but locked.
 _CONTENTION_TRIES = 5
 
@@ -109,24 +108,32 @@ class Leasing:
         tally: Counting,
         *,
         max_waiting: int = 1000,
+        shares: Shares | None = None,
         weights: Mapping[str, float] | None = None,
         fallbacks: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         """Prepares leasing over a store.
 
-        `max_waiting` bounds how many may wait for one country; `weights` are those of the offers that do not weigh 1;
-        `fallbacks` names, for a country that has no IP free, the countries to try in its stead, in order.
+        `max_waiting` bounds how many may wait for one country; `shares` bounds what an offer may take; `weights` are
+        those of the offers that do not weigh 1; `fallbacks` names, for a country that has no IP free, the countries to
+        try in its stead, in order.
         """
         self._store = store
         self._tally = tally
+        self._shares = shares
         self._fallbacks = fallbacks or {}
-        self._leases: Grouper[Ask, Grant | Refusal] = Grouper(
-            self._lease_group, max_group=_MAX_GROUP, abandoned=self._abandoned
+        self._leases = Bulk(self._lease, name="lease", abandoned=lambda ask, _: self._settle(ask))
+        self._heartbeats = Bulk(store.heartbeat, name="heartbeat")
+        self._releases = Bulk(store.release, name="release")
+        self._returns = Bulk(self._return_unseen, name="return")
+        self._room = WaitingRoom(
+            store,
+            self._attempt,
+            self._give_back,
+            admits=self._admits,
+            capacity=max_waiting,
+            weights=weights or {},
         )
-        self._heartbeats = Grouper(self._heartbeat_group, max_group=_MAX_GROUP)
-        self._releases = Grouper(self._release_group, max_group=_MAX_GROUP)
-        self._returns: Grouper[LeaseToken, None] = Grouper(self._return_group, max_group=_MAX_GROUP)
-        self._room = WaitingRoom(store, self._attempt, self._give_back, capacity=max_waiting, weights=weights or {})
         self._tasks = asyncio.TaskGroup()
         self._stack = AsyncExitStack()
 
@@ -154,69 +161,108 @@ class Leasing:
         A caller that is cancelled meanwhile leaves no lease behind. Raises RESOURCE_EXHAUSTED/NO_AVAILABLE_IP, with the
         time to the next free IP if there will be one.
         """
-        limit = asyncio.get_running_loop().time() + request.wait
-        answer = await self._attempt_with_fallbacks(request)
-        if isinstance(answer, Grant):
-            return answer
-        if not request.wait or self._room.full(request.country):
-            self._tally.refused(request.country)
-            raise no_available_ip(request, answer.retry_after, "and too many wait already" if request.wait else "")
-        self._tally.waited(request.country)
-        waited = await self._room.wait(request, limit if deadline is None else min(limit, deadline))
-        if isinstance(waited, NoTurn):
-            self._tally.refused(request.country)
-            raise no_available_ip(request, waited.retry_after)
-        return waited
+        limit = _limit(request, deadline)
+        answer = await self._attempts(request)
+        return answer if isinstance(answer, Grant) else await self._after_refusal(request, answer, limit)
 
     async def heartbeat(self, request: HeartbeatRequest) -> Kept:
         """Keeps a lease; raises FAILED_PRECONDITION/LEASE_LOST or NOT_FOUND/UNKNOWN_LEASE."""
-        return await self._heartbeats.submit(request)
+        return _held(await self._heartbeats.submit(request))
 
     async def release(self, request: ReleaseRequest) -> Released:
         """Ends a lease; raises FAILED_PRECONDITION/LEASE_LOST or NOT_FOUND/UNKNOWN_LEASE."""
-        return await self._releases.submit(request)
+        return _held(await self._releases.submit(request))
 
     async def lease_all(
         self, requests: Sequence[LeaseRequest], deadline: float | None = None
     ) -> Sequence[Grant | ClicktraceError]:
         """Leases for many requests at once; a caller that is cancelled meanwhile leaves no lease behind."""
-        calls = [asyncio.ensure_future(self.lease(request, deadline)) for request in requests]
+        limits = [_limit(request, deadline) for request in requests]
+        asks = [self._ask(request, repeat_only=await self._closed(request)) for request in requests]
+        calls: list[tuple[int, asyncio.Task[Grant]]] = []
+        answers: list[Grant | ClicktraceError] = []
         try:
-            return await _all_of(calls)
+            for place, answer in enumerate(await self._leases.submit_all(asks)):
+                if isinstance(answer, Refusal):
+                    # What follows is each one's own: to try again, to fall back on another country, to wait.
+                    work = self._after_refusal(requests[place], answer, limits[place])
+                    calls.append((place, asyncio.ensure_future(work)))
+                    answers.append(no_available_ip(requests[place], answer.retry_after))
+                else:
+                    answers.append(answer)
+            later = await asyncio.gather(*(call for _, call in calls), return_exceptions=True)
         except asyncio.CancelledError:
-            for request, call in zip(requests, calls, strict=True):
+            for ask in asks:
+                self._settle(ask)
+            for place, call in calls:
                 if call.done() and not call.cancelled() and call.exception() is None:
-                    self._give_back(request, call.result())
+                    self._give_back(requests[place], call.result())
             raise
+        for (place, _), outcome in zip(calls, later, strict=True):
+            if isinstance(outcome, BaseException) and not isinstance(outcome, ClicktraceError):
+                raise outcome
+            answers[place] = outcome
+        return answers
 
     async def heartbeat_all(self, requests: Sequence[HeartbeatRequest]) -> Sequence[Kept | ClicktraceError]:
         """Keeps many leases at once."""
-        return await _all_of([asyncio.ensure_future(self.heartbeat(request)) for request in requests])
+        answers = await self._heartbeats.submit_all(requests)
+        return [not_held(answer) if isinstance(answer, NotHeld) else answer for answer in answers]
 
     async def release_all(self, requests: Sequence[ReleaseRequest]) -> Sequence[Released | ClicktraceError]:
         """Ends many leases at once."""
-        return await _all_of([asyncio.ensure_future(self.release(request)) for request in requests])
+        answers = await self._releases.submit_all(requests)
+        return [not_held(answer) if isinstance(answer, NotHeld) else answer for answer in answers]
 
-    async def _attempt_with_fallbacks(self, request: LeaseRequest) -> Grant | Refusal:
-        answer = await self._first_attempt(request)
-        if isinstance(answer, Refusal):
-            for country in self._fallbacks.get(request.country, ()):
-                other = await self._first_attempt(replace(request, country=country))
-                if isinstance(other, Grant):
-                    return other
-        return answer
+    async def _after_refusal(self, request: LeaseRequest, refusal: Refusal, limit: float) -> Grant:
+        """Does what else can be done for a request that was refused: falls back on another country, and waits."""
+        if refusal.retry_after == 0:
+            again = await self._attempts(request)
+            if isinstance(again, Grant):
+                return again
+            refusal = again
+        for country in self._fallbacks.get(request.country, ()):
+            other = await self._attempts(replace(request, country=country))
+            if isinstance(other, Grant):
+                return other
+        if not request.wait or self._room.full(request.country):
+            self._tally.refused(request.country)
+            raise no_available_ip(request, refusal.retry_after, "and too many wait already" if request.wait else "")
+        self._tally.waited(request.country)
+        waited = await self._room.wait(request, limit)
+        if isinstance(waited, NoTurn):
+            self._tally.refused(request.country)
+            raise no_available_ip(request, waited.retry_after)
+        return waited
 
-    async def _first_attempt(self, request: LeaseRequest) -> Grant | Refusal:
+    async def _attempts(self, request: LeaseRequest) -> Grant | Refusal:
+        """Tries to lease at once; again, a few times, while an IP is free but locked by somebody else."""
         for _ in range(_CONTENTION_TRIES):
-            # A free IP belongs to those who wait already.
-            answer = await self._attempt(request, repeat_only=self._room.occupied(request.country))
-            # Free, yet not to be had: somebody had the row locked, most likely for a grant. The next look will tell.
-            if isinstance(answer, Grant) or answer.retry_after != 0 or self._room.occupied(request.country):
+            closed = await self._closed(request)
+            answer = await self._attempt(request, repeat_only=closed)
+            if isinstance(answer, Grant) or closed or answer.retry_after != 0:
                 break
         return answer
 
-    async def _attempt(self, request: LeaseRequest, *, repeat_only: bool = False) -> Grant | Refusal:
-        ask = Ask(request, repeat_only)
+    async def _closed(self, request: LeaseRequest) -> bool:
+        """Tells whether a free IP is for others: for those who wait already, or for offers below their share."""
+        if self._shares is not None:
+            await self._shares.look(request)
+        return self._room.occupied(request.country) or not self._admits(request)
+
+    def _admits(self, request: LeaseRequest) -> bool:
+        return self._shares is None or self._shares.admits(request)
+
+    def _attempt(self, request: LeaseRequest, *, repeat_only: bool = False) -> Awaitable[Grant | Refusal]:
+        return self._submit(self._ask(request, repeat_only=repeat_only))
+
+    def _ask(self, request: LeaseRequest, *, repeat_only: bool) -> Ask:
+        # Counted at once, so that the next one to be judged is judged by it.
+        if self._shares is not None and not repeat_only:
+            self._shares.take(request)
+        return Ask(request, repeat_only)
+
+    async def _submit(self, ask: Ask) -> Grant | Refusal:
         try:
             return await self._leases.submit(ask)
         except asyncio.CancelledError:
@@ -224,27 +270,18 @@ class Leasing:
             self._settle(ask)
             raise
 
-    async def _lease_group(self, asks: Sequence[Ask]) -> Sequence[Grant | Refusal]:
+    async def _lease(self, asks: Sequence[Ask]) -> Sequence[Grant | Refusal]:
         answers = await self._store.lease(asks)
         for ask, answer in zip(asks, answers, strict=True):
             if isinstance(answer, Grant):
                 ask.grant = answer
+            elif self._shares is not None and not ask.repeat_only:
+                self._shares.take(ask.request, -1)
         return answers
 
-    async def _heartbeat_group(self, requests: Sequence[HeartbeatRequest]) -> Sequence[Kept | Exception]:
-        answers = await self._store.heartbeat(requests)
-        return [not_held(answer) if isinstance(answer, NotHeld) else answer for answer in answers]
-
-    async def _release_group(self, requests: Sequence[ReleaseRequest]) -> Sequence[Released | Exception]:
-        answers = await self._store.release(requests)
-        return [not_held(answer) if isinstance(answer, NotHeld) else answer for answer in answers]
-
-    async def _return_group(self, tokens: Sequence[LeaseToken]) -> Sequence[None]:
+    async def _return_unseen(self, tokens: Sequence[LeaseToken]) -> Sequence[None]:
         await self._store.return_unseen(tokens)
         return [None] * len(tokens)
-
-    def _abandoned(self, ask: Ask, _answer: Grant | Refusal) -> None:
-        self._settle(ask)
 
     def _settle(self, ask: Ask) -> None:
         """Gives back what an attempt got, once."""
@@ -264,14 +301,17 @@ class Leasing:
             log.info("lease.returned", request_id=request.request_id, fence=token.fence)
 
 
-async def _all_of(calls: Sequence[asyncio.Future[Answer]]) -> Sequence[Answer | ClicktraceError]:
-    """Waits for all calls; an error that nobody foresaw is raised once all are done."""
-    answers: list[Answer | ClicktraceError] = []
-    for answer in await asyncio.gather(*calls, return_exceptions=True):
-        if isinstance(answer, BaseException) and not isinstance(answer, ClicktraceError):
-            raise answer
-        answers.append(answer)
-    return answers
+def _limit(request: LeaseRequest, deadline: float | None) -> float:
+    """Returns until when a request may wait, by the event loop's clock."""
+    limit = asyncio.get_running_loop().time() + request.wait
+    return limit if deadline is None else min(limit, deadline)
+
+
+def _held(answer: Answer | NotHeld) -> Answer:
+    """Returns the answer to somebody who holds a lease; raises for somebody who does not."""
+    if isinstance(answer, NotHeld):
+        raise not_held(answer)
+    return answer
 
 
 def no_available_ip(request: LeaseRequest, retry_after: float | None, addition: str = "") -> ClicktraceError:

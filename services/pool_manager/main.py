@@ -2,18 +2,22 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import asyncpg
 
 from libs.common import database, lifecycle, logs, settings, telemetry
+from libs.common.errors import ClicktraceError
 from libs.common.migrate import MigrationError, migrate
 from libs.common.pb.clicktrace.pool.v1 import pool_pb2_grpc
 from libs.common.rpc.server import Server, Service
 from services.pool_manager import admin, maintenance, servicer
 from services.pool_manager.admin import PoolAdminServicer
+from services.pool_manager.admin_client import provision
 from services.pool_manager.credentials import Credentials
+from services.pool_manager.fairness import Shares
 from services.pool_manager.lease_store import PostgresLeases
 from services.pool_manager.leasing import Leasing
 from services.pool_manager.listening import listening
@@ -23,7 +27,7 @@ from services.pool_manager.pool_store import PostgresPool
 from services.pool_manager.probe_fetcher import ProbeFetcher
 from services.pool_manager.probing import Prober
 from services.pool_manager.servicer import PoolManagerServicer
-from services.pool_manager.settings import PoolSettings
+from services.pool_manager.settings import PoolSettings, ProvisionSettings
 
 SERVICE = "pool_manager"
 
@@ -48,6 +52,7 @@ async def serve(config: PoolSettings, stop: asyncio.Event) -> None:
                 leases,
                 tally,
                 max_waiting=config.max_waiting,
+                shares=Shares(pool, weights=config.offer_weights, reserve=config.reserve),
                 weights=config.offer_weights,
                 fallbacks=config.country_fallbacks,
             ) as leasing,
@@ -106,19 +111,25 @@ async def bring_up_to_date(config: PoolSettings) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs `serve` (the default) or `migrate`, and returns the exit code."""
-    command = arguments[0] if arguments else "serve"
-    if command not in {"serve", "migrate"} or len(arguments) > 1:
-        print("usage: python -m services.pool_manager [serve|migrate]", file=sys.stderr)
-        return 2
+    """Runs `serve` (the default), `migrate`, or `provision FILE [--dry-run]`, and returns the exit code."""
+    match list(arguments):
+        case [] | ["serve"]:
+            return _run(lambda config: lifecycle.run(lambda stop: serve(config, stop)))
+        case ["migrate"]:
+            return _run(lambda config: asyncio.run(bring_up_to_date(config)))
+        case ["provision", file, *options] if options in ([], ["--dry-run"]):
+            client = settings.load(ProvisionSettings)
+            return asyncio.run(provision(Path(file), client, dry_run=bool(options)))
+    print("usage: python -m services.pool_manager [serve | migrate | provision FILE [--dry-run]]", file=sys.stderr)
+    return 2
+
+
+def _run(command: Callable[[PoolSettings], None]) -> int:
     config = settings.load(PoolSettings)
     logs.setup(SERVICE, config.log_format, config.log_level)
     try:
-        if command == "migrate":
-            asyncio.run(bring_up_to_date(config))
-        else:
-            lifecycle.run(lambda stop: serve(config, stop))
-    except (OSError, asyncpg.PostgresError, MigrationError) as error:
-        log.error("process.failed", command=command, error=type(error).__name__, detail=str(error))  # noqa: TRY400
+        command(config)
+    except (OSError, asyncpg.PostgresError, MigrationError, ClicktraceError) as error:
+        log.error("process.failed", error=type(error).__name__, detail=str(error))  # noqa: TRY400 - no fault of ours
         return 1
     return 0

@@ -124,6 +124,19 @@ class Outlook:
     """The shortest rest that any IP takes after a release."""
 
 
+@dataclass(slots=True)
+class Usage:
+    """The usable IPs of a country: the free ones, and those in use or at rest by the offer that had them last."""
+
+    free: int
+    busy: dict[str, int]
+
+    @property
+    def usable(self) -> int:
+        """How many there are."""
+        return self.free + sum(self.busy.values())
+
+
 @dataclass(frozen=True, slots=True)
 class HeartbeatRequest:
     """Asks to keep a lease for `ttl` from now on."""

@@ -27,6 +27,7 @@ from services.pool_manager.model import (
     ProxyState,
     Revoked,
     Statistics,
+    Usage,
 )
 from services.pool_manager.postgres import Pool, Row, fetch, statement
 from services.pool_manager.probing import Exit, Probe
@@ -43,6 +44,7 @@ _AUDIT = statement("audit")
 _MAINTAIN = statement("maintain")
 _TALLIES = statement("add_tallies")
 _PROVIDERS = statement("set_providers")
+_USAGE = statement("usage")
 _STATISTICS = statement("list_statistics")
 _LOAD = statement("load")
 _CLAIM_PROBES = statement("claim_probes")
@@ -163,6 +165,12 @@ class PostgresPool:
             [timedelta(seconds=cooldowns[name]) if name in cooldowns else None for name in names],
             [Decimal(str(prices[name])) if name in prices else None for name in names],
         )
+
+    async def usage(self, country: str) -> Usage:
+        """Counts the free IPs of a country (empty: of all), and the busy ones by offer."""
+        counted = {row["busy_with"]: row["ips"] for row in await fetch(self._pool, _USAGE, country)}
+        free = counted.pop(None, 0)
+        return Usage(free, counted)
 
     async def statistics(
         self, country: str, since: datetime | None, *, before: int, count: int

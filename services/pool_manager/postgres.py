@@ -25,9 +25,9 @@ _ADMIN_SECONDS = 30.0
 # or a read-only server, as a failover leaves them.
 _PASSING = ("08", "53", "57", "40", "25006")
 
-# What the driver raises when a statement fails or a connection breaks; TimeoutError is an OSError. A connection that
-# breaks in the middle of a message is an InternalClientError.
-_FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+# What the driver raises. TimeoutError is an OSError; InternalClientError comes from a connection that the server ended
+# at the moment of its use.
+_FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 Row: TypeAlias = asyncpg.Record
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
@@ -51,18 +51,18 @@ class Session:
         self._url = url
         self._connection: asyncpg.Connection[Row] | None = None
 
-    async def fetch(self, name: str, *args: object) -> list[Row]:
-        """Runs a statement of queries.sql; repeats it once if the connection turns out to be lost.
+    async def fetch(self, name: str, *args: object, repeatable: bool = True) -> list[Row]:
+        """Runs a statement of queries.sql; if it is repeatable, once more if the connection turns out to be lost.
 
-        The statements that come here may be repeated: grants find themselves by `request_id`, the others by token.
+        What was lost may be the answer alone, so a statement that is repeated must be one that does no harm twice.
         Raises UNAVAILABLE/DATABASE_UNAVAILABLE when there is no answer.
         """
         with database.span(name):
-            kept = self._connection is not None
+            again = repeatable and self._connection is not None
             try:
                 return await self._attempt(name, args)
             except ClicktraceError as error:
-                if not kept or isinstance(error.__cause__, TimeoutError):
+                if not again or isinstance(error.__cause__, TimeoutError):
                     raise
             return await self._attempt(name, args)
 
@@ -79,7 +79,7 @@ class Session:
                     self._url, timeout=_CONNECT_SECONDS, server_settings={"application_name": f"pool_manager-{name}"}
                 )
             return await self._connection.fetch(QUERIES[name], *args, timeout=_STATEMENT_SECONDS)
-        except _FAULTS as error:
+        except _FAILURES as error:
             unavailable = translated(error)
             log.warning("database.unavailable", statement=name, error=type(error).__name__)
             # The state of this connection is in doubt, and the server is not to be asked about it.
@@ -96,7 +96,7 @@ async def fetch(pool: Pool, name: str, *args: object) -> list[Row]:
         try:
             async with pool.acquire(timeout=_CONNECT_SECONDS) as connection:
                 return await connection.fetch(QUERIES[name], *args, timeout=_ADMIN_SECONDS)
-        except _FAULTS as error:
+        except _FAILURES as error:
             raise translated(error) from error
 
 

@@ -34,13 +34,13 @@ class RawSpec:
     cooldown: float | None
 
 
-def check_specs(rows: Sequence[RawSpec], own: Address) -> Sequence[ProxySpec]:
+def check_specs(rows: Sequence[RawSpec], own: Address | None) -> Sequence[ProxySpec]:
     """Returns the rows in their normal form.
 
-    `own` is where this server listens: a proxy there would make the pool lease itself. Raises
+    `own` is where this server listens (None: this is no server): a proxy there would make the pool lease itself. Raises
     INVALID_ARGUMENT/INVALID_REQUEST that names every faulty row.
     """
-    if not 1 <= len(rows) <= MAX_ROWS:
+    if not rows or (own is not None and len(rows) > MAX_ROWS):
         raise invalid_request([Violation("proxies", f"has {len(rows)} rows; give 1 to {MAX_ROWS}")])
     faults: list[Violation] = []
     specs: list[ProxySpec] = []
@@ -56,11 +56,11 @@ def check_specs(rows: Sequence[RawSpec], own: Address) -> Sequence[ProxySpec]:
     return specs
 
 
-def _check_row(faults: list[Violation], path: str, row: RawSpec, own: Address) -> ProxySpec:
+def _check_row(faults: list[Violation], path: str, row: RawSpec, own: Address | None) -> ProxySpec:
     address = _check_address(faults, f"{path}.ip_address", row.ip_address)
     if not 1 <= row.ip_port <= 65535:
         faults.append(Violation(f"{path}.ip_port", f"is {row.ip_port}; give 1 to 65535"))
-    elif row.ip_port == own.port and address == own.host:
+    elif own is not None and row.ip_port == own.port and address == own.host:
         faults.append(Violation(f"{path}.ip_address", "is the address of this server"))
     country = check_country(faults, f"{path}.country", row.country)
     provider = row.provider or "default"

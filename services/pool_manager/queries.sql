@@ -52,6 +52,14 @@ SELECT clock_timestamp() AS db_time,
         (SELECT min(cooldown) FROM pool.proxies WHERE cooldown IS NOT NULL)
     ) AS least_cooldown;
 
+-- name: usage
+-- The usable IPs of a country: free ones (no offer), and busy ones by the offer that had them last.
+WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS t)
+SELECT CASE WHEN available_at > clock.t THEN coalesce(offer, '') END AS busy_with, count(*) AS ips
+FROM pool.proxies, clock
+WHERE is_healthy AND NOT drained AND ($1::text = '' OR country = $1)
+GROUP BY 1;
+
 -- name: provision
 -- Adds proxies, or updates those that exist.
 SELECT created, updated, unchanged

@@ -14,6 +14,7 @@ from libs.common.settings import (
     Field,
     Seconds,
     SecretStr,
+    Settings,
     SettingsConfigDict,
     parse_seconds,
 )
@@ -91,6 +92,8 @@ class PoolSettings(DatabaseSettings):
     """What a lease costs at a provider: `luna=0.001`."""
     offer_weights: Numbers = {}  # noqa: RUF012 - pydantic copies it
     """How often an offer is served compared with others while they wait: `summer=2`; 1 for all others."""
+    reserve: float = Field(0.1, ge=0, le=0.9)
+    """The part of a country's IPs that is kept for offers below their share, where several offers want them."""
     country_fallbacks: Fallbacks = {}  # noqa: RUF012 - pydantic copies it
     """Where an IP is taken from if a country has none free: `gb>ie>fr,us>ca`."""
     credentials_dir: Path | None = None
@@ -99,3 +102,14 @@ class PoolSettings(DatabaseSettings):
     """How long clients get to turn away, after health says NOT_SERVING and before calls are refused."""
     grace: Seconds = 10.0
     """How long running calls get to finish at the end."""
+
+
+class ProvisionSettings(Settings):
+    """What the environment says to the command that fills a running pool, under the prefix `POOL_`."""
+
+    model_config = SettingsConfigDict(env_prefix="POOL_")
+
+    target: str = "dns:///127.0.0.1:50051"
+    """The pool manager to fill."""
+    operator_token: SecretStr = SecretStr("")
+    """The token that it wants, if it wants one."""

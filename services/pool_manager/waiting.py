@@ -29,6 +29,8 @@ _OUTLOOK_SECONDS = 0.5
 # The pause after an IP was due and somebody else had it locked, and after the database did not answer.
 _CONTENTION_SECONDS = 0.005
 _TROUBLE_SECONDS = 0.2
+# The pause while what is free is not for those who wait.
+_SHARE_SECONDS = 0.1
 
 Attempt = Callable[[LeaseRequest], Awaitable[Grant | Refusal]]
 
@@ -128,17 +130,20 @@ class WaitingRoom:
         attempt: Attempt,
         give_back: Callable[[LeaseRequest, Grant], None],
         *,
+        admits: Callable[[LeaseRequest], bool],
         capacity: int,
         weights: Mapping[str, float],
     ) -> None:
         """Prepares an empty room.
 
-        `attempt` tries to lease once; `give_back` takes a grant whose request has gone; `capacity` bounds each line;
-        `weights` are those of the offers that do not weigh 1.
+        `attempt` tries to lease once; `give_back` takes a grant whose request has gone; `admits` tells whether a
+        request may take a free IP now; `capacity` bounds each line; `weights` are those of the offers that do not
+        weigh 1.
         """
         self._store = store
         self._attempt = attempt
         self._give_back = give_back
+        self._admits = admits
         self._capacity = capacity
         self._weights = weights
         self._lines: dict[str, _Line] = {}
@@ -229,9 +234,8 @@ class WaitingRoom:
                 line.leave(waiter)
                 if not waiter.answer.done():
                     waiter.answer.set_result(line.no_turn())
-            count = min(bisect_right(line.due, loop.time()), len(line.waiters))
-            if count:
-                await self._lease_for(line, line.waiters[:count])
+            if count := min(bisect_right(line.due, loop.time()), len(line.waiters)):
+                await self._hand_out(line, count)
         except ClicktraceError as error:
             line.trouble = error
             line.pause_until = loop.time() + _TROUBLE_SECONDS
@@ -240,11 +244,20 @@ class WaitingRoom:
             log.exception("waiting.failed", country=line.country)
             line.pause_until = loop.time() + _TROUBLE_SECONDS
 
-    async def _lease_for(self, line: _Line, waiters: list[_Waiter]) -> None:
-        answers = await asyncio.gather(*(self._attempt(waiter.request) for waiter in waiters), return_exceptions=True)
+    async def _hand_out(self, line: _Line, count: int) -> None:
+        """Leases up to `count` IPs for those who are first in turn."""
+        attempts: list[tuple[_Waiter, Awaitable[Grant | Refusal]]] = []
+        for waiter in line.waiters:
+            if len(attempts) < count and self._admits(waiter.request):
+                attempts.append((waiter, self._attempt(waiter.request)))
+        if not attempts:
+            # Free, but not for these; the shares are counted anew every second.
+            line.pause_until = asyncio.get_running_loop().time() + _SHARE_SECONDS
+            return
+        answers = await asyncio.gather(*(attempt for _, attempt in attempts), return_exceptions=True)
         granted = 0
         trouble: BaseException | None = None
-        for waiter, answer in zip(waiters, answers, strict=True):
+        for (waiter, _), answer in zip(attempts, answers, strict=True):
             if isinstance(answer, BaseException):
                 trouble = answer
             elif isinstance(answer, Grant):
@@ -256,7 +269,7 @@ class WaitingRoom:
         del line.due[:granted]
         if trouble is not None:
             raise trouble
-        if granted < len(waiters):
+        if granted < len(attempts):
             line.looked = float("-inf")
             line.pause_until = asyncio.get_running_loop().time() + _CONTENTION_SECONDS
 

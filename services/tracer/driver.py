@@ -27,6 +27,8 @@ _EVENTS = {
     pycurl.POLL_OUT: select.EPOLLOUT,
     pycurl.POLL_INOUT: select.EPOLLIN | select.EPOLLOUT,
 }
+_READABLE = select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR
+_WRITABLE = select.EPOLLOUT | select.EPOLLERR
 _BATCH = 256
 
 
@@ -139,15 +141,17 @@ class Driver:
         self._act(pycurl.SOCKET_TIMEOUT, 0)
 
     def _on_ready(self) -> None:
+        # What is too late must end before anything that has arrived is acted on: after a pause of the process both
+        # wait here, and libcurl, asked about a socket, would go on with a transfer whose time is over.
+        if self._due is not None and self._due <= self._loop.time():
+            self._act(pycurl.SOCKET_TIMEOUT, 0)
         for fd, events in self._epoll.poll(0, _BATCH):
             if not self._wanted.get(fd):
                 # A parked connection that its peer has closed, or a descriptor that is gone.
                 self._forget(fd)
                 continue
-            mask = 0
-            if events & (select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR):
-                mask |= pycurl.CSELECT_IN
-            if events & (select.EPOLLOUT | select.EPOLLERR):
+            mask = pycurl.CSELECT_IN if events & _READABLE else 0
+            if events & _WRITABLE:
                 mask |= pycurl.CSELECT_OUT
             self._act(fd, mask)
 

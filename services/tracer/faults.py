@@ -205,7 +205,8 @@ def _socks(down: Breakdown) -> Fault:
 
 
 def _connect_refused(status: int) -> Fault:
-    if status == 407:
+    # Tinyproxy says 401, which in an answer to CONNECT can only be the proxy's own.
+    if status in {401, 407}:
         return auth_required()
     if status in {502, 504}:
         return _target("PROXY_CANNOT_REACH_TARGET", f"the proxy answered {status} to CONNECT")

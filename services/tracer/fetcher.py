@@ -12,6 +12,7 @@ import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -61,6 +62,8 @@ class Session:
             # A header that libcurl adds for old proxies, and that a simple one would pass on to the origin.
             "Proxy-Connection:",
         ]
+        self._collector = Collector(partial(driver.linger, self._curl, DRAIN_SECONDS))
+        self._verbose = False
         self._referrer = ""
         self._credentials: tuple[bytes, bytes] | None = None
         self._host = ""
@@ -78,6 +81,8 @@ class Session:
         """Closes every connection of the session."""
         self._curl.close()
         self._share.close()
+        # It knows the walk by its plan, and the walk knows the session: a cycle that only a collection would end.
+        self._collector.forget()
 
     def abort(self, fault: Fault) -> None:
         """Ends the fetch that is under way, and every later one, with that fault."""
@@ -90,16 +95,13 @@ class Session:
         `timeout` is in seconds and covers all phases. `plan` is asked once what the body is good for, as soon as the
         status and headers are known.
         """
-        collector = Collector(plan, body_limit, self._on_drain)
+        self._collector.begin(plan, body_limit)
         started = time.perf_counter()
-        self._aim(url, referrer, timeout, collector)
+        self._aim(url, referrer, timeout)
         outcome = Outcome(pycurl.E_ABORTED_BY_CALLBACK, "")
         if self._aborted is None:
             outcome = await self._driver.perform(self._curl)
-        return self._exchange(url, outcome, collector, time.perf_counter() - started)
-
-    def _on_drain(self) -> None:
-        self._driver.linger(self._curl, DRAIN_SECONDS)
+        return self._exchange(url, outcome, time.perf_counter() - started)
 
     def _configure(self, trust: TlsTrust, policy: Policy) -> None:
         curl = self._curl
@@ -109,7 +111,6 @@ class Session:
             # Redirects are the walk's to judge; credentials and cookies are decided anew at each hop.
             pycurl.FOLLOWLOCATION: 0,
             pycurl.PROTOCOLS: pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS,
-            pycurl.PATH_AS_IS: 1,
             pycurl.HTTP09_ALLOWED: 0,
             # An empty name turns the cookie engine on and reads no file.
             pycurl.COOKIEFILE: "",
@@ -120,6 +121,11 @@ class Session:
             pycurl.PROXYHEADER: ["Proxy-Connection:"],
             pycurl.HEADEROPT: pycurl.HEADER_SEPARATE,
             _SUPPRESS_CONNECT_HEADERS: 1,
+            pycurl.PREREQFUNCTION: self._collector.before_request,
+            pycurl.HEADERFUNCTION: self._collector.header,
+            pycurl.WRITEFUNCTION: self._collector.body_part,
+            # Is called only where VERBOSE is set: for https.
+            pycurl.DEBUGFUNCTION: self._collector.debug,
             # Set in any case, so that no variable of the environment ever chooses the way out.
             pycurl.PROXY: "",
             pycurl.NOPROXY: "",
@@ -152,7 +158,7 @@ class Session:
             self._curl.setopt(pycurl.PROXYUSERNAME, proxy.username.encode())
             self._curl.setopt(pycurl.PROXYPASSWORD, proxy.password.encode())
 
-    def _aim(self, url: Url, referrer: str, timeout: float, collector: Collector) -> None:
+    def _aim(self, url: Url, referrer: str, timeout: float) -> None:
         curl = self._curl
         self._host = url.host
         self._dial_refused = False
@@ -168,13 +174,10 @@ class Session:
             self._referrer = referrer
             curl.setopt(pycurl.HTTPHEADER, [*self._headers, f"Referer: {referrer}"] if referrer else self._headers)
         curl.setopt(pycurl.TIMEOUT_MS, max(1, int(timeout * 1000)))
-        curl.setopt(pycurl.HEADERFUNCTION, collector.header)
-        curl.setopt(pycurl.WRITEFUNCTION, collector.body_part)
-        curl.setopt(pycurl.PREREQFUNCTION, collector.before_request)
         secure = url.scheme == "https"
-        curl.setopt(pycurl.VERBOSE, 1 if secure else 0)
-        if secure:
-            curl.setopt(pycurl.DEBUGFUNCTION, collector.debug)
+        if secure != self._verbose:
+            self._verbose = secure
+            curl.setopt(pycurl.VERBOSE, 1 if secure else 0)
 
     def _set_credentials(self, credentials: tuple[bytes, bytes] | None) -> None:
         if credentials is None:
@@ -204,12 +207,13 @@ class Session:
         self._loop.call_soon(opened.close)
         return opened
 
-    def _exchange(self, url: Url, outcome: Outcome, collector: Collector, total: float) -> Exchange:
+    def _exchange(self, url: Url, outcome: Outcome, total: float) -> Exchange:
+        collector = self._collector
         info = self._curl.getinfo
         body_error = ""
         fault = self._aborted
         if fault is None and outcome.code and not (collector.complete and _is_harmless(outcome.code)):
-            fault = self._fault(outcome, collector)
+            fault = self._fault(outcome)
         elif outcome.code and collector.use is Body.READ and not collector.body_cut:
             body_error = "BODY_UNDECODABLE" if outcome.code == pycurl.E_BAD_CONTENT_ENCODING else "BODY_TRUNCATED"
         request_left = collector.request_left
@@ -245,7 +249,8 @@ class Session:
             bytes_sent=info(pycurl.REQUEST_SIZE),
         )
 
-    def _fault(self, outcome: Outcome, collector: Collector) -> Fault:
+    def _fault(self, outcome: Outcome) -> Fault:
+        collector = self._collector
         if collector.headers_too_large:
             return faults.HEADERS_TOO_LARGE
         if collector.malformed:

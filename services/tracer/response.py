@@ -20,7 +20,7 @@ Plan = Callable[[int, Headers], Body]
 
 
 class Collector:
-    """Takes one response from libcurl, within bounds, and knows what became of it."""
+    """Takes one response after the other from libcurl, within bounds, and knows what became of it."""
 
     __slots__ = (
         "_body",
@@ -42,14 +42,18 @@ class Collector:
         "use",
     )
 
-    def __init__(self, plan: Plan, body_limit: int, on_drain: Callable[[], None]) -> None:
-        """Takes up to `body_limit` decoded bytes of a body that is wanted; calls `on_drain` when one is only drained.
+    def __init__(self, on_drain: Callable[[], None]) -> None:
+        """Calls `on_drain` when a body turns out to be good for nothing but to be drained."""
+        self._on_drain = on_drain
 
-        `plan` is asked once, when the headers are whole.
+    def begin(self, plan: Plan, body_limit: int) -> None:
+        """Gets ready for another response, and forgets the one before.
+
+        `plan` is asked once, when the headers are whole. Of a body that is wanted up to `body_limit` decoded bytes are
+        kept.
         """
         self._plan = plan
         self._body_limit = body_limit
-        self._on_drain = on_drain
         self._in_block = False
         self._lines: list[bytes] = []
         self._header_bytes = 0
@@ -64,6 +68,10 @@ class Collector:
         self.malformed = False
         self.body_cut = False
         self.tls_version = ""
+
+    def forget(self) -> None:
+        """Lets go of the plan, and with it of whoever made it."""
+        self._plan = _skip
 
     @property
     def body(self) -> bytes:
@@ -126,6 +134,10 @@ class Collector:
         """Takes libcurl's running commentary, only for the TLS version, which it tells in no other way."""
         if kind == pycurl.INFOTYPE_TEXT and data.startswith(b"SSL connection using "):
             self.tls_version = data.split(maxsplit=4)[3].decode("ascii", "replace")
+
+
+def _skip(_status: int, _headers: Headers) -> Body:
+    return Body.SKIP
 
 
 def _status(line: bytes) -> int:

@@ -17,10 +17,9 @@ from grpc import aio
 from libs.common.migrate import migrate
 from libs.common.pb.clicktrace.pool.v1 import pool_pb2 as pb
 from libs.common.pb.clicktrace.pool.v1 import pool_pb2_grpc
-from libs.common.rpc.client import channel
 from libs.common.rpc.status import from_rpc_error
 from libs.common.rpc.times import to_datetime, to_duration
-from tests.integration.pool_manager.history import Event, Granted, Kept, Released, ReleaseLost, check
+from tests.integration.pool_manager.history import Event, Granted, KeepLost, Kept, Released, ReleaseLost, check
 from tests.integration.pool_manager.own_postgres import OwnPostgres, own_postgres
 from tests.integration.pool_manager.rig import Manager, ManagerProcess
 
@@ -44,7 +43,7 @@ class Replica:
     @classmethod
     async def start(cls, url: str) -> "Replica":
         process = await ManagerProcess.start(url, settings=SETTINGS)
-        return cls(url, process, Manager.of(channel(f"127.0.0.1:{process.port}")))
+        return cls(url, process, Manager.of(f"127.0.0.1:{process.port}"))
 
     async def end(self) -> None:
         await self.process.stop(signal.SIGKILL)
@@ -86,12 +85,14 @@ async def caller(run: Run, number: int) -> None:
 
 async def keep(run: Run, chance: random.Random, lease: pb.Lease) -> None:
     beat = pb.HeartbeatRequest(lease_id=lease.lease_id, fence=lease.fence, ttl=to_duration(TTL))
+    name = (lease.proxy.ip_address, lease.fence)
     try:
         kept = await run.client(chance).Heartbeat(beat, timeout=1.0)
     except aio.AioRpcError as error:
         run.reasons[from_rpc_error(error).reason] += 1
+        run.events.append(KeepLost(*name))
     else:
-        run.events.append(Kept(lease.proxy.ip_address, lease.fence, seconds(kept.db_time), seconds(kept.expire_time)))
+        run.events.append(Kept(*name, seconds(kept.db_time), seconds(kept.expire_time)))
 
 
 async def release(run: Run, chance: random.Random, lease: pb.Lease) -> None:

@@ -1,13 +1,17 @@
 """Checks what callers saw of the pool against what leases promise, whatever happened to the servers meanwhile.
 
 A history holds only what was answered. What an unanswered call did is not known, and the checker takes the view that is
-best for the service; so what it reports is a fault under any view. All times are the database's clock, in seconds.
+best for the service; so what it reports is a fault under any view. The events of one lease are in the order of its
+holder's calls. All times are the database's clock, in seconds.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+
+# Times are floats of microseconds since 1970.
+_ROUNDING = 2e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,14 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepLost:
+    """A Heartbeat was sent and not answered: it may have moved the end of the lease, or not."""
+
+    ip: str
+    fence: int
+
+
+@dataclass(frozen=True, slots=True)
 class Released:
     """A Release was answered."""
 
@@ -49,7 +61,7 @@ class ReleaseLost:
     fence: int
 
 
-Event = Granted | Kept | Released | ReleaseLost
+Event = Granted | Kept | KeepLost | Released | ReleaseLost
 
 
 @dataclass(slots=True)
@@ -60,6 +72,9 @@ class _Life:
     fence: int
     grants: list[Granted] = field(default_factory=list)
     kept: list[Kept] = field(default_factory=list)
+    ends: list[float] = field(default_factory=list)
+    """For each of `kept`, the latest end that the lease can have had before it."""
+    known_end: float = float("-inf")
     released: list[Released] = field(default_factory=list)
     release_lost: bool = False
 
@@ -67,11 +82,11 @@ class _Life:
     def born(self) -> float:
         return min(grant.time for grant in self.grants)
 
-    @property
-    def end(self) -> float:
-        """The earliest time at which it can have ended."""
+    def end(self, cooldown: float) -> float:
+        """Returns the earliest time at which it can have ended."""
         if self.released:
-            return min(release.time for release in self.released)
+            # Not the time of the answer: that may be of a repeat, when the first release was not answered.
+            return min(release.available for release in self.released) - cooldown
         answers: list[Granted | Kept] = [*self.grants, *self.kept]
         if self.release_lost:
             return max(answer.time for answer in answers)
@@ -87,8 +102,13 @@ def check(events: Iterable[Event], cooldown: float) -> Sequence[str]:
         match event:
             case Granted():
                 life.grants.append(event)
+                life.known_end = max(life.known_end, event.expire)
             case Kept():
                 life.kept.append(event)
+                life.ends.append(life.known_end)
+                life.known_end = event.expire
+            case KeepLost():
+                life.known_end = float("inf")
             case Released():
                 life.released.append(event)
             case ReleaseLost():
@@ -96,26 +116,27 @@ def check(events: Iterable[Event], cooldown: float) -> Sequence[str]:
     faults = [f"{life.ip}/{life.fence}: used without a grant" for life in lives.values() if not life.grants]
     known = [life for life in lives.values() if life.grants]
     for life in known:
-        faults.extend(_faults_of_life(life))
+        faults.extend(_faults_of_life(life, cooldown))
     faults.extend(_faults_of_ips(known, cooldown))
-    faults.extend(_faults_of_requests(known))
+    faults.extend(_faults_of_requests(known, cooldown))
     return faults
 
 
-def _faults_of_life(life: _Life) -> Iterable[str]:
+def _faults_of_life(life: _Life, cooldown: float) -> Iterable[str]:
     name = f"{life.ip}/{life.fence}"
     if len({grant.request_id for grant in life.grants}) > 1:
         yield f"{name}: given to two requests"
     if len({release.available for release in life.released}) > 1:
         yield f"{name}: a repeated release moved the cooldown"
-    ended = min((release.time for release in life.released), default=float("inf"))
-    expire = min(life.grants, key=lambda grant: grant.time).expire
-    for kept in sorted(life.kept, key=lambda kept: kept.time):
+    first = min(life.released, key=lambda release: release.time, default=None)
+    if first and not life.release_lost and first.available - first.time < cooldown - _ROUNDING:
+        yield f"{name}: got a cooldown of {first.available - first.time:.6f} s"
+    ended = first.time if first else float("inf")
+    for kept, expire in zip(life.kept, life.ends, strict=True):
         if kept.time >= expire:
             yield f"{name}: revived {kept.time - expire:.6f} s after its end"
         if kept.time > ended:
             yield f"{name}: kept after its release"
-        expire = kept.expire
 
 
 def _faults_of_ips(lives: Sequence[_Life], cooldown: float) -> Iterable[str]:
@@ -127,22 +148,22 @@ def _faults_of_ips(lives: Sequence[_Life], cooldown: float) -> Iterable[str]:
         for earlier, later in pairwise(of_ip):
             if later.fence <= earlier.fence:
                 yield f"{ip}: fence {later.fence} follows {earlier.fence}"
-            rest = later.born - earlier.end
-            if rest < 0:
+            rest = later.born - earlier.end(cooldown)
+            if rest < -_ROUNDING:
                 yield f"{ip}: fences {earlier.fence} and {later.fence} shared it for {-rest:.6f} s"
-            elif rest < cooldown:
+            elif rest < cooldown - _ROUNDING:
                 yield f"{ip}: rested {rest:.6f} s between fences {earlier.fence} and {later.fence}"
             last = max((kept.time for kept in earlier.kept), default=earlier.born)
             if last > later.born:
                 yield f"{ip}: fence {earlier.fence} was kept while {later.fence} lived"
 
 
-def _faults_of_requests(lives: Sequence[_Life]) -> Iterable[str]:
+def _faults_of_requests(lives: Sequence[_Life], cooldown: float) -> Iterable[str]:
     by_request: dict[str, list[_Life]] = defaultdict(list)
     for life in lives:
         by_request[life.grants[0].request_id].append(life)
     for request_id, of_request in by_request.items():
         of_request.sort(key=lambda life: life.born)
         for earlier, later in pairwise(of_request):
-            if later.born < earlier.end:
+            if later.born < earlier.end(cooldown):
                 yield f"{request_id}: held {earlier.ip} and {later.ip} at once"

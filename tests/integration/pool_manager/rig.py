@@ -21,6 +21,7 @@ from libs.common.settings import Address
 from services.pool_manager import admin, servicer
 from services.pool_manager.admin import PoolAdminServicer
 from services.pool_manager.credentials import Credentials
+from services.pool_manager.fairness import Shares
 from services.pool_manager.lease_store import PostgresLeases
 from services.pool_manager.leasing import Leasing
 from services.pool_manager.listening import listening
@@ -35,14 +36,16 @@ ROOT = Path(__file__).resolve().parents[3]
 class Manager:
     """Clients of one server."""
 
+    target: str
     channel: aio.Channel
     leases: "pool_pb2_grpc.PoolManagerAsyncStub"
     admin: "pool_pb2_grpc.PoolAdminAsyncStub"
 
     @classmethod
-    def of(cls, opened: aio.Channel) -> Self:
-        """Makes the clients over a channel."""
-        return cls(opened, pool_pb2_grpc.PoolManagerStub(opened), pool_pb2_grpc.PoolAdminStub(opened))
+    def of(cls, target: str) -> Self:
+        """Makes the clients of a server; the channel is to be closed."""
+        opened = channel(target)
+        return cls(target, opened, pool_pb2_grpc.PoolManagerStub(opened), pool_pb2_grpc.PoolAdminStub(opened))
 
     async def provision(self, count: int, *, country: str = "us", prefix: str = "proxy") -> None:
         """Adds proxies `PREFIX-COUNTRY-N`."""
@@ -64,6 +67,7 @@ async def serve_in_process(
     max_waiting: int = 1000,
     weights: Mapping[str, float] | None = None,
     fallbacks: Mapping[str, Sequence[str]] | None = None,
+    reserve: float = 0.0,
 ) -> AsyncIterator[Manager]:
     """Serves over the database at `url` in this process, on a free port."""
     async with AsyncExitStack() as stack:
@@ -74,7 +78,14 @@ async def serve_in_process(
         stack.callback(store.close)
         admin_store = PostgresPool(pool, cooldown=cooldown, retention=86_400)
         leasing = await stack.enter_async_context(
-            Leasing(store, Tally(admin_store), max_waiting=max_waiting, weights=weights, fallbacks=fallbacks)
+            Leasing(
+                store,
+                Tally(admin_store),
+                max_waiting=max_waiting,
+                shares=Shares(admin_store, weights=weights or {}, reserve=reserve),
+                weights=weights,
+                fallbacks=fallbacks,
+            )
         )
         await stack.enter_async_context(listening(url, leasing.freed))
         address = Address("127.0.0.1", 0)
@@ -85,8 +96,9 @@ async def serve_in_process(
             Service(admin.FULL_NAME, lambda to: pool_pb2_grpc.add_PoolAdminServicer_to_server(operators, to)),
         ]
         server = await stack.enter_async_context(Server(address, services, grace=1.0))
-        opened = await stack.enter_async_context(channel(f"127.0.0.1:{server.port}"))
-        yield Manager.of(opened)
+        clients = Manager.of(f"127.0.0.1:{server.port}")
+        await stack.enter_async_context(clients.channel)
+        yield clients
 
 
 class ManagerProcess:
@@ -150,6 +162,7 @@ async def manager_processes(url: str, count: int, **settings: str) -> AsyncItera
         processes = [task.result() for task in tasks]
         for process in processes:
             stack.push_async_callback(process.stop)
-        yield [
-            Manager.of(await stack.enter_async_context(channel(f"127.0.0.1:{process.port}"))) for process in processes
-        ]
+        managers = [Manager.of(f"127.0.0.1:{process.port}") for process in processes]
+        for manager in managers:
+            await stack.enter_async_context(manager.channel)
+        yield managers

@@ -39,6 +39,18 @@ class Process:
                 return found
         raise AssertionError(f"no {pattern} in {''.join(self.lines)}")
 
+    async def until(self, state: str) -> None:
+        """Waits until every thread of the process is in that state: S for waiting, T for stopped."""
+        async with asyncio.timeout(5):
+            while states(self.running.pid) != {state}:
+                await asyncio.sleep(0)
+
+
+def states(pid: int) -> set[str]:
+    """Returns the states of the threads of a process, as the kernel calls them."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return {(task / "stat").read_text().rpartition(")")[2].split()[0] for task in tasks}
+
 
 @asynccontextmanager
 async def tracer(**settings: str) -> AsyncIterator[Process]:
@@ -113,7 +125,10 @@ async def test_nothing_leaves_on_a_proxy_after_the_lease_even_when_the_process_w
         )
         walking = asyncio.create_task(process.client.walk(request))
         await proxy.asked.wait()
+        # Only what is not in the middle of a call into libcurl can be late at the next one.
+        await process.until("S")
         os.kill(process.running.pid, signal.SIGSTOP)
+        await process.until("T")
         proxy.answer.set()
         # The lease runs out while the process sleeps, with the proxy's answer waiting in its socket.
         await asyncio.sleep(1.3)

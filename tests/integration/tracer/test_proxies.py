@@ -95,6 +95,7 @@ async def endless_headers(_request: Request, wire: Wire) -> bool:
 CHALLENGE = ("Proxy-Authenticate", "Basic realm=proxy")
 CONNECT_CASES = {
     "407": (says(answer(407, [CHALLENGE])), Verdict("PROXY_ERROR", "PROXY_AUTH_REQUIRED", "PROXY", False)),
+    "401": (says(answer(401)), Verdict("PROXY_ERROR", "PROXY_AUTH_REQUIRED", "PROXY", False)),
     "403": (says(answer(403)), Verdict("PROXY_ERROR", "PROXY_CONNECT_REFUSED", "PROXY", False)),
     "429": (says(answer(429)), Verdict("PROXY_ERROR", "PROXY_CONNECT_REFUSED", "PROXY", False)),
     "503": (says(answer(503)), Verdict("PROXY_ERROR", "PROXY_CONNECT_REFUSED", "PROXY", False)),

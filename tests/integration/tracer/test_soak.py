@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from services.tracer.driver import Driver
-from services.tracer.fetcher import Fetcher
+from services.tracer.fetcher import Fetcher, Session
 from services.tracer.model import Limits, Proxy, Result, TraceRequest
 from services.tracer.walker import Settings, Walk
 from tests.integration.tracer.hostile import ORIGINS
@@ -149,3 +149,21 @@ async def test_failed_walks_leave_nothing_behind() -> None:
             assert all(result.failure is not None for result in results)
 
         await soak(batch, origin, untrusted, proxy)
+
+
+async def test_a_walk_leaves_no_cycles_for_the_garbage_collector() -> None:
+    async with Origin(respond) as origin, Driver() as driver:
+        fetcher = Fetcher(driver, OPEN_GUARD, TRUST)
+        requests = [TraceRequest("t", f"http://127.0.0.1:{origin.port}/{path}") for path in ("page", "reset")]
+        gc.collect()
+        gc.disable()
+        try:
+            for request in requests * 20:
+                await walk(fetcher, request)
+            gc.set_debug(gc.DEBUG_SAVEALL)
+            gc.collect()
+            assert [left for left in gc.garbage if isinstance(left, (Walk, Session))] == []
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+            gc.enable()

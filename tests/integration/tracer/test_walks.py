@@ -172,3 +172,21 @@ async def test_what_a_walk_says_of_itself(client: Client) -> None:
     assert (visitor["user-agent"], visitor["accept-language"]) == ("Visitor/1.0", "de, en;q=0.5")
     for headers in (own, visitor):
         assert set(headers) - {"accept-language"} == {"host", "user-agent", "accept", "accept-encoding"}
+
+
+async def test_a_page_that_sets_a_cookie_and_reloads_itself_is_loaded_again_once(client: Client) -> None:
+    """It may be asking whether cookies work; a page that goes on reloading is shown to a person, and is the landing."""
+    reload = [("Set-Cookie", "check=1"), ("Refresh", "0"), ("Content-Type", "text/html")]
+
+    async def asks(request: Request, _wire: Wire) -> bytes:
+        return page("landed") if request.header("cookie") else answer(200, reload)
+
+    async def never_content(_request: Request, _wire: Wire) -> bytes:
+        return answer(200, reload)
+
+    for respond in (asks, never_content):
+        async with Origin(respond) as origin:
+            walked = await client.trace(f"http://127.0.0.1:{origin.port}/")
+        assert walked.stop == "LANDING"
+        assert len(walked.hops) == 2
+        assert walked.hops[0].next_url == walked.hops[1].url

@@ -23,7 +23,9 @@ def collector(use: Body = Body.READ, *, limit: int = 100, drained: Drained | Non
     def plan(_status: int, _headers: Headers) -> Body:
         return use
 
-    return Collector(plan, limit, drained or Drained())
+    made = Collector(drained or Drained())
+    made.begin(plan, limit)
+    return made
 
 
 def feed(taker: Collector, *lines: bytes) -> int | None:
@@ -41,6 +43,15 @@ def test_names_are_lower_case_and_values_bare() -> None:
     assert taker.complete
     assert taker.status == 200
     assert taker.headers == {b"content-type": [b"text/html"], b"x": [b""], b"no colon": [b""]}
+
+
+def test_nothing_is_left_of_the_response_before() -> None:
+    taker = collector()
+    feed(taker, b"HTTP/1.1 302 F\r\n", b"Location: /x\r\n", b"\r\n")
+    taker.body_part(b"body")
+    taker.before_request()
+    taker.begin(lambda _status, _headers: Body.READ, 100)
+    assert (taker.status, taker.headers, taker.body, taker.complete, taker.request_left) == (0, {}, b"", False, False)
 
 
 def test_informational_answers_are_not_the_answer() -> None:

@@ -1,0 +1,62 @@
+"""A chain of redirects behind a forward proxy, both in one process that costs the measured ones nothing.
+
+`python -m bench.chain` prints its port. It answers absolute-form requests as if it had passed them on: `/N` redirects
+to `/N-1`, down to a landing page at `/0`; `/slow/SECONDS` answers after that time.
+"""
+
+import asyncio
+import sys
+from typing import cast
+
+import uvloop
+
+_PAGE = b"<!doctype html><title>Landing</title><h1>Landing</h1>" + b"<p>text</p>" * 40
+
+
+class Chain(asyncio.Protocol):
+    """Answers the requests of one connection."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keeps the transport."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._unread = b""
+
+    def data_received(self, data: bytes) -> None:
+        """Answers every request that is whole."""
+        self._unread += data
+        while (end := self._unread.find(b"\r\n\r\n")) >= 0:
+            head, self._unread = self._unread[:end], self._unread[end + 4 :]
+            self._answer(head.split(b" ", 2)[1])
+
+    def _answer(self, target: bytes) -> None:
+        path = target.partition(b"://")[2].partition(b"/")[2] if b"://" in target else target[1:]
+        word, _, rest = path.partition(b"/")
+        if word == b"slow":
+            asyncio.get_running_loop().call_later(float(rest), self._land)
+            return
+        number = int(word.partition(b"?")[0] or b"0")
+        if not number:
+            self._land()
+            return
+        self._transport.write(
+            b"HTTP/1.1 302 Found\r\nLocation: http://h%d.test/%d?clickid=abc%d\r\nSet-Cookie: s%d=1; Path=/\r\n"
+            b"Content-Type: text/html\r\nContent-Length: 5\r\n\r\nmoved" % (number, number - 1, number, number)
+        )
+
+    def _land(self) -> None:
+        self._transport.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: %d\r\n\r\n%b"
+            % (len(_PAGE), _PAGE)
+        )
+
+
+async def serve() -> None:
+    """Serves until the process is ended."""
+    server = await asyncio.get_running_loop().create_server(Chain, "127.0.0.1", 0, backlog=4096)
+    sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
+    sys.stdout.flush()
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    uvloop.run(serve())

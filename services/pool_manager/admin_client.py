@@ -1,0 +1,83 @@
+"""`python -m services.pool_manager provision FILE`: fills a running pool from a file, with a plan first."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from grpc import aio
+
+from libs.common.errors import ClicktraceError
+from libs.common.pb.clicktrace.pool.v1 import pool_pb2, pool_pb2_grpc
+from libs.common.rpc.client import channel
+from libs.common.rpc.status import from_rpc_error
+from libs.common.rpc.times import to_duration
+from services.pool_manager.model import Provisioned
+from services.pool_manager.provision_file import read_rows
+from services.pool_manager.provisioning import MAX_ROWS, RawSpec, check_specs
+from services.pool_manager.settings import ProvisionSettings
+
+_CALL_SECONDS = 60.0
+# Small enough that progress shows.
+_ROWS_PER_CALL = min(MAX_ROWS, 2000)
+
+
+async def provision(path: Path, config: ProvisionSettings, *, dry_run: bool) -> int:
+    """Adds the proxies of a file to the pool, and returns the exit code.
+
+    First every row is checked and the whole is tried out; so a file that has a fault changes nothing.
+    """
+    try:
+        rows = read_rows(path)
+        check_specs(rows, None)
+        async with channel(config.target, default_timeout=_CALL_SECONDS) as opened:
+            stub = pool_pb2_grpc.PoolAdminStub(opened)
+            token = config.operator_token.get_secret_value()
+            plan = await _send(stub, rows, token, dry_run=True)
+            print(f"plan: {plan.created} to add, {plan.updated} to change, {plan.unchanged} as they are")
+            if not dry_run and (plan.created or plan.updated):
+                done = await _send(stub, rows, token, dry_run=False)
+                print(f"done: {done.created} added, {done.updated} changed, {done.unchanged} as they were")
+    except OSError as error:
+        print(f"{path}: {error.strerror or error}", file=sys.stderr)
+        return 1
+    except ClicktraceError as error:
+        print(f"nothing was changed: {error.reason}", file=sys.stderr)
+        for violation in error.violations:
+            print(f"  {violation.field}: {violation.description}", file=sys.stderr)
+        if not error.violations:
+            print(f"  {error.message}", file=sys.stderr)
+        return 1
+    return 0
+
+
+async def _send(
+    stub: "pool_pb2_grpc.PoolAdminAsyncStub", rows: Sequence[RawSpec], token: str, *, dry_run: bool
+) -> Provisioned:
+    metadata = (("authorization", f"Bearer {token}"),) if token else ()
+    created = updated = unchanged = 0
+    for start in range(0, len(rows), _ROWS_PER_CALL):
+        bite = rows[start : start + _ROWS_PER_CALL]
+        request = pool_pb2.ProvisionProxiesRequest(proxies=[_message(row) for row in bite], dry_run=dry_run)
+        try:
+            done = await stub.ProvisionProxies(request, metadata=metadata)
+        except aio.AioRpcError as error:
+            raise from_rpc_error(error) from error
+        created += done.created
+        updated += done.updated
+        unchanged += done.unchanged
+        if sys.stderr.isatty():
+            print(f"\r{'trying' if dry_run else 'adding'} {start + len(bite)} of {len(rows)}", end="", file=sys.stderr)
+    if sys.stderr.isatty():
+        print(file=sys.stderr)
+    return Provisioned(created, updated, unchanged)
+
+
+def _message(row: RawSpec) -> pool_pb2.ProxySpec:
+    return pool_pb2.ProxySpec(
+        ip_address=row.ip_address,
+        ip_port=row.ip_port,
+        country=row.country,
+        provider=row.provider,
+        protocol=row.protocol or "HTTP",
+        cooldown=None if row.cooldown is None else to_duration(row.cooldown),
+    )
