@@ -4,7 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast test-peers test-chaos check format proto proto-check proto-image lock bootstrap bootstrap-dev clean
+.PHONY: help run test test-fast test-peers test-chaos bench-pool provision check format proto proto-check proto-image lock \
+	bootstrap bootstrap-dev bootstrap-bench clean
 
 help: ## Shows this list.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +18,9 @@ bootstrap:
 
 bootstrap-dev:
 	@$(PYTHON) local/bootstrap.py --dev
+
+bootstrap-bench:
+	@$(PYTHON) local/bootstrap.py --dev requirements.txt requirements-local.txt requirements-bench.txt
 
 run: bootstrap ## Starts the whole system on embedded parts, ready to click; Ctrl-C stops it.
 	@exec $(BIN)/python -m local --stop-with-parent $(if $(PROXIES),--proxies $(PROXIES)) $(if $(COOLDOWN),--cooldown $(COOLDOWN)) \
@@ -33,6 +37,13 @@ test-chaos: bootstrap-dev ## Kills and freezes services and PostgreSQL under loa
 
 test-fast: bootstrap-dev ## Runs the tests that need neither processes nor a database.
 	@$(BIN)/python -m pytest tests/unit $(ARGS)
+
+bench-pool: bootstrap-bench ## Measures leases beside an empty call, the usual way and pharox, on one PostgreSQL.
+	@$(BIN)/python -m bench.pool $(ARGS)
+
+provision: bootstrap ## Fills a running pool from FILE=proxies.csv (or .json), planned first; DRY_RUN=1 only plans.
+	@$(BIN)/python -m services.pool_manager provision $(or $(FILE),$(error say which file: make provision FILE=services/pool_manager/examples/luna.csv)) \
+		$(if $(DRY_RUN),--dry-run)
 
 check: bootstrap-dev proto-check ## Checks format, lint, types, import contracts and protos.
 	$(BIN)/ruff format --check
@@ -73,7 +84,7 @@ proto-image: bootstrap-dev .build/proto-deps ## Accepts the present protos as wh
 	$(BIN)/buf build --exclude-source-info -o protos/image.binpb
 
 lock: bootstrap-dev ## Compiles the newest versions allowed by requirements*.in into the pinned requirements.
-	@for name in requirements requirements-local requirements-dev; do \
+	@for name in requirements requirements-local requirements-dev requirements-bench; do \
 		$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 			--no-emit-index-url --no-emit-find-links $$name.in --output-file $$name.txt || exit 1; \
 	done
