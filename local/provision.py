@@ -85,7 +85,8 @@ async def _create(stub: "gateway_pb2_grpc.OfferAdminAsyncStub", offer: gateway_p
             raise
     else:
         return True
-    known = (await stub.GetOffer(gateway_pb2.GetOfferRequest(name=offer.name), timeout=_TIMEOUT)).offer
+    wanted = gateway_pb2.GetOfferRequest(name=offer.name)
+    known = (await stub.GetOffer(wanted, timeout=_TIMEOUT, metadata=operator)).offer
     if known.tracking_url != offer.tracking_url:
         raise LocalError(
             f"the offer {offer.name} leads to {known.tracking_url} since an earlier run: use that port (--demo-port),"

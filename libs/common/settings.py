@@ -6,7 +6,16 @@ import re
 import sys
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, PostgresDsn, SecretStr, ValidationError
+from pydantic import (
+    BeforeValidator,
+    Field,
+    GetCoreSchemaHandler,
+    PostgresDsn,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_core import core_schema
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -16,6 +25,7 @@ __all__ = [
     "DatabaseSettings",
     "Field",
     "Networks",
+    "OperatorSettings",
     "Seconds",
     "SecretStr",
     "Settings",
@@ -104,6 +114,28 @@ class DatabaseSettings(Settings):
 
     database_url: PostgresDsn = Field(validation_alias="DATABASE_URL")
     """The PostgreSQL to use: postgresql://user:password@host:port/database."""
+
+
+class OperatorSettings(Settings):
+    """The settings of a service that operators speak to."""
+
+    operator_token: SecretStr = SecretStr("")
+    """What calls that change something must carry; empty: no token is needed."""
+    protect_reads: bool = False
+    """Whether operators' calls that only read need the token too; set it in production."""
+
+    @field_validator("protect_reads")
+    @classmethod
+    def _needs_a_token(cls, value: bool, info: ValidationInfo) -> bool:
+        token = info.data.get("operator_token")
+        if value and token is not None and not token.get_secret_value():
+            raise ValueError("there is no operator token to protect anything with; set that too")
+        return value
+
+    @property
+    def read_token(self) -> str:
+        """What operators' calls that only read must carry; empty: no token is needed."""
+        return self.operator_token.get_secret_value() if self.protect_reads else ""
 
 
 class SettingsError(Exception):

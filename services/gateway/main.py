@@ -156,7 +156,10 @@ async def gateway(config: GatewaySettings, stop: asyncio.Event) -> AsyncIterator
         await stack.enter_async_context(_running(maintenance.run(), name="maintenance"))
 
         admin = OfferAdmin(offers, book, operator_token=token, max_wait=config.max_wait, webhooks=bool(webhook_secret))
-        services = [_admin_service(admin), _log_service(ClickLog(log_table, feed))]
+        services = [
+            _admin_service(admin, config.read_token),
+            _log_service(ClickLog(log_table, feed), config.read_token),
+        ]
         grpc_server = await stack.enter_async_context(
             Server(config.grpc_listen, services, reflection=config.reflection, grace=5.0)
         )
@@ -176,17 +179,19 @@ async def gateway(config: GatewaySettings, stop: asyncio.Event) -> AsyncIterator
         stop.set()
 
 
-def _admin_service(admin: OfferAdmin) -> Service:
+def _admin_service(admin: OfferAdmin, token: str) -> Service:
     return Service(
         "clicktrace.gateway.v1.OfferAdmin",
         lambda server: gateway_pb2_grpc.add_OfferAdminServicer_to_server(admin, server),
+        token,
     )
 
 
-def _log_service(click_log: ClickLog) -> Service:
+def _log_service(click_log: ClickLog, token: str) -> Service:
     return Service(
         "clicktrace.gateway.v1.ClickLog",
         lambda server: gateway_pb2_grpc.add_ClickLogServicer_to_server(click_log, server),
+        token,
     )
 
 

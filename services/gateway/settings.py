@@ -1,10 +1,19 @@
 """The settings of the gateway, from `GATEWAY_*` variables."""
 
-from libs.common.settings import Address, DatabaseSettings, Field, Networks, Seconds, SecretStr, SettingsConfigDict
+from libs.common.settings import (
+    Address,
+    DatabaseSettings,
+    Field,
+    Networks,
+    OperatorSettings,
+    Seconds,
+    SecretStr,
+    SettingsConfigDict,
+)
 from services.gateway.privacy import PersonalData
 
 
-class GatewaySettings(DatabaseSettings):
+class GatewaySettings(DatabaseSettings, OperatorSettings):
     """What can be set; times are in seconds and may carry a unit (`250ms`, `1m`)."""
 
     model_config = SettingsConfigDict(env_prefix="GATEWAY_")
@@ -19,8 +28,6 @@ class GatewaySettings(DatabaseSettings):
     """Where the pool managers are."""
     tracer_target: str = "dns:///127.0.0.1:50052"
     """Where the tracers are."""
-    operator_token: SecretStr = SecretStr("")
-    """What operators must show to change something; none if empty."""
     reflection: bool = True
     """Whether grpcurl can ask the server what it offers."""
 

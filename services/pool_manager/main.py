@@ -65,7 +65,11 @@ async def serve(config: PoolSettings, stop: asyncio.Event) -> None:
             )
             services = [
                 Service(servicer.FULL_NAME, lambda to: pool_pb2_grpc.add_PoolManagerServicer_to_server(manager, to)),
-                Service(admin.FULL_NAME, lambda to: pool_pb2_grpc.add_PoolAdminServicer_to_server(operators, to)),
+                Service(
+                    admin.FULL_NAME,
+                    lambda to: pool_pb2_grpc.add_PoolAdminServicer_to_server(operators, to),
+                    config.read_token,
+                ),
             ]
             async with Server(
                 config.listen,

@@ -12,6 +12,7 @@ from libs.common.settings import (
     Address,
     DatabaseSettings,
     Field,
+    OperatorSettings,
     Seconds,
     SecretStr,
     Settings,
@@ -63,7 +64,7 @@ Numbers = Annotated[Mapping[str, float], NoDecode, BeforeValidator(_named(_posit
 Fallbacks = Annotated[Mapping[str, tuple[str, ...]], NoDecode, BeforeValidator(_fallbacks)]
 
 
-class PoolSettings(DatabaseSettings):
+class PoolSettings(DatabaseSettings, OperatorSettings):
     """What the environment says, under the prefix `POOL_`."""
 
     model_config = SettingsConfigDict(env_prefix="POOL_")
@@ -72,8 +73,6 @@ class PoolSettings(DatabaseSettings):
     """Where gRPC is served."""
     reflection: bool = True
     """Whether clients such as grpcurl may ask for the schema."""
-    operator_token: SecretStr = SecretStr("")
-    """What calls that change the pool must carry; empty: no token is needed."""
     cooldown: Seconds = 60.0
     """How long an IP rests after use, unless it or its provider says otherwise."""
     failure_limit: int = Field(3, ge=1, le=1000)

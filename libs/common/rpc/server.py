@@ -15,6 +15,7 @@ from grpc_status import rpc_status
 from libs.common import logs
 from libs.common.errors import ClicktraceError, Code
 from libs.common.rpc import health, status
+from libs.common.rpc.auth import require_operator
 from libs.common.rpc.tracing import server_span
 from libs.common.settings import Address
 
@@ -47,6 +48,8 @@ class Service:
     """The name with its package: `clicktrace.pool.v1.PoolManager`."""
     add: Callable[[aio.Server], None]
     """Registers the servicer."""
+    token: str = ""
+    """The operator token that every call must carry, those that only read too; empty: the servicer decides."""
 
 
 class Server:
@@ -68,6 +71,7 @@ class Server:
         """Prepares a server; times are in seconds."""
         self._address = address
         self._services = services
+        self._tokens = {service.full_name: service.token for service in services}
         self._reflection = reflection
         self._grace = grace
         self._drain_delay = drain_delay
@@ -82,7 +86,12 @@ class Server:
     async def __aenter__(self) -> Self:
         """Starts serving; OSError when the address cannot be bound."""
         server = aio.server(
-            interceptors=[_Wrapping(server_span), _Wrapping(self._counted), _Wrapping(_typed_errors)],
+            interceptors=[
+                _Wrapping(server_span),
+                _Wrapping(self._counted),
+                _Wrapping(_typed_errors),
+                _Wrapping(self._protected),
+            ],
             options=_OPTIONS,
         )
         names = [health.SERVICE_NAME]
@@ -129,6 +138,11 @@ class Server:
             self._running -= 1
             if not self._running:
                 self._idle.set()
+
+    @asynccontextmanager
+    async def _protected(self, method: str, context: "aio.ServicerContext[Any, Any]") -> AsyncIterator[None]:
+        require_operator(context, self._tokens.get(method.partition("/")[0], ""))
+        yield
 
 
 @asynccontextmanager

@@ -164,3 +164,24 @@ async def test_the_operator_token(metadata: tuple[tuple[str, str], ...], reason:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await call
             assert status.from_rpc_error(caught.value).reason == reason
+
+
+@pytest.mark.parametrize(
+    ("metadata", "code"),
+    [
+        ([], Code.UNAUTHENTICATED),
+        ([("authorization", "Bearer wrong")], Code.PERMISSION_DENIED),
+        ([("authorization", "Bearer right")], None),
+    ],
+)
+async def test_every_call_of_a_protected_service_needs_the_token(
+    metadata: list[tuple[str, str]], code: Code | None
+) -> None:
+    add = lambda server: pool_pb2_grpc.add_PoolManagerServicer_to_server(scripted_servicer(), server)  # noqa: E731
+    server = Server(Address("127.0.0.1", 0), [Service(NAME, add, token="right")])
+    async with server, channel(f"dns:///127.0.0.1:{server.port}") as opened:
+        stub: Any = pool_pb2_grpc.PoolManagerStub(opened)
+        call = stub.Lease(pool_pb2.LeaseRequest(), metadata=metadata)
+        assert (await call.code()).value[0] == (code.value if code else 0)
+        # Probes and grpcurl's questions carry no token.
+        assert await health_of(opened, "") == health_pb2.HealthCheckResponse.SERVING

@@ -207,3 +207,18 @@ async def test_changes_need_the_operator_token_and_reading_does_not(database: st
         with pytest.raises(aio.AioRpcError) as caught:
             await w.offers.GetOffer(pb.GetOfferRequest(name="\0"))
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_reading_needs_the_token_too_where_reads_are_protected(database: str) -> None:
+    async with world(database, operator_token="s3cret", protect_reads=True) as w:
+        watch = w.clicks.WatchClicks(pb.WatchClicksRequest())
+        for call in (
+            w.offers.GetOffer(pb.GetOfferRequest(name="demo")),
+            w.offers.ListOffers(pb.ListOffersRequest()),
+            w.clicks.GetClick(pb.GetClickRequest(click_id="0" * 32)),
+            w.clicks.ListClicks(pb.ListClicksRequest()),
+            watch.read(),
+        ):
+            assert (await error_of(call)).reason == "OPERATOR_TOKEN_REQUIRED"
+        known = [("authorization", "Bearer s3cret")]
+        assert not (await w.clicks.ListClicks(pb.ListClicksRequest(), metadata=known)).clicks

@@ -8,6 +8,7 @@ from libs.common.settings import (
     DatabaseSettings,
     Field,
     Networks,
+    OperatorSettings,
     Seconds,
     SecretStr,
     SettingsConfigDict,
@@ -88,3 +89,20 @@ def test_a_secret_does_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = read(Sample)
     assert "marker" not in repr(settings)
     assert settings.token.get_secret_value() == "marker"
+
+
+class Operated(OperatorSettings):
+    model_config = SettingsConfigDict(env_prefix="OPERATED_")
+
+
+def test_reads_are_protected_only_where_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPERATED_OPERATOR_TOKEN", "open sesame")
+    assert read(Operated).read_token == ""
+    monkeypatch.setenv("OPERATED_PROTECT_READS", "true")
+    assert read(Operated).read_token == "open sesame"
+
+
+def test_reads_cannot_be_protected_by_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPERATED_PROTECT_READS", "true")
+    with pytest.raises(SettingsError, match="OPERATED_PROTECT_READS: there is no operator token"):
+        read(Operated)
