@@ -7,20 +7,21 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _MOST_HOPS = 32
 
 
-def visitor_address(peer: str, forwarded: Sequence[str], trusted: Sequence[Network]) -> str:
+def visitor_address(peer: str, forwarded: Sequence[str], trusted: Sequence[Network], hops: int = 0) -> str:
     """Returns the address of the visitor.
 
     `peer` is who has connected, `forwarded` the `X-Forwarded-For` headers in order. Each proxy appends whom it has
-    seen, so the list is read from its end, and only for as long as the one who wrote is trusted; what a visitor has
-    put in front counts for nothing.
+    seen, so the list is read from its end, and only for as long as the one who wrote is trusted: the last `hops`
+    proxies, the peer being the first of them, whatever their addresses are, and those in the `trusted` networks. What a
+    visitor has put in front counts for nothing.
     """
     current = _normal(peer)
     if not forwarded or current is None:
         return peer if current is None else str(current)
     # Read from the end, and not further than a chain of proxies can be long: the rest may be a megabyte of anything.
     entries = ",".join(forwarded).rsplit(",", _MOST_HOPS)[-_MOST_HOPS:]
-    for entry in reversed(entries):
-        if not any(current in network for network in trusted):
+    for passed, entry in enumerate(reversed(entries)):
+        if passed >= hops and not any(current in network for network in trusted):
             break
         before = _normal(entry.strip())
         if before is None:

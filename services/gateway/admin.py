@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
+from libs.common.countries import country_fault
 from libs.common.errors import Violation, invalid_request
 from libs.common.pb.clicktrace.gateway.v1 import gateway_pb2 as pb
 from libs.common.pb.clicktrace.gateway.v1 import gateway_pb2_grpc
@@ -15,7 +16,6 @@ from services.gateway.offers import unknown_offer
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _NAME_RULE = 'must be 1 to 64 of a-z, A-Z, 0-9, ".", "_", "-", beginning with a letter or digit'
-_COUNTRY = re.compile(r"(?:[a-z]{2})?")
 _HOST = re.compile(r"(?=.{1,253}$)[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})*")
 _ENUMS = {
     "mode": pb.Mode,
@@ -154,7 +154,8 @@ def offer_from(message: pb.Offer, *, webhooks: bool) -> Offer:
         check.that(webhooks, "webhook_url", "cannot be signed: set GATEWAY_WEBHOOK_SECRET")
         check.plain_url("webhook_url", message.webhook_url)
     country = message.country.lower()
-    check.that(bool(_COUNTRY.fullmatch(country)), "country", "must be two letters (ISO 3166-1), or empty for any")
+    if country and (fault := country_fault(country)):
+        check.fault("country", fault)
     check.span("max_wait", max_wait, *_MAX_WAIT)
     check.span("join_window", join_window, *_JOIN_WINDOW)
     check.names("allow_params", message.allow_params)
@@ -237,8 +238,11 @@ def _mask(request: pb.UpdateOfferRequest) -> Sequence[str]:
     paths = list(request.update_mask.paths) or [
         field.name for field, _ in request.offer.ListFields() if field.name not in _UNCHANGEABLE
     ]
-    check = Check()
     known = pb.Offer.DESCRIPTOR.fields_by_name
+    if paths == ["*"]:
+        # AIP-134: the whole of it is replaced.
+        return [name for name in known if name not in _UNCHANGEABLE]
+    check = Check()
     for path in paths:
         check.that(path in known, "update_mask", f"has {path!r}, which is no field of an offer")
         check.that(path not in _UNCHANGEABLE, "update_mask", f"has {path!r}, which cannot be changed")

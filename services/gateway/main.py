@@ -30,6 +30,7 @@ from services.gateway.journal import Journal
 from services.gateway.last_landings import LastLandings
 from services.gateway.listening import notifications
 from services.gateway.maintenance import Maintenance
+from services.gateway.maintenance_client import PoolMaintenance
 from services.gateway.offers import OfferBook
 from services.gateway.pool_client import PoolClient
 from services.gateway.postgres import ClickTable, JourneyTable, OfferTable, WebhookTable
@@ -39,6 +40,7 @@ from services.gateway.servicer import ClickLog
 from services.gateway.settings import GatewaySettings
 from services.gateway.tracer_client import TracerClient
 from services.gateway.walking import Walker
+from services.gateway.webhook_admin import WebhookAdmin
 from services.gateway.webhook_client import WebhookClient
 from services.gateway.webhooks import Webhooks
 
@@ -159,15 +161,22 @@ async def gateway(config: GatewaySettings, stop: asyncio.Event) -> AsyncIterator
         services = [
             _admin_service(admin, config.read_token),
             _log_service(ClickLog(log_table, feed), config.read_token),
+            _webhook_service(WebhookAdmin(outbox, operator_token=token)),
         ]
         grpc_server = await stack.enter_async_context(
             Server(config.grpc_listen, services, reflection=config.reflection, grace=5.0)
         )
         stack.callback(feed.close)
-        internal = web.AppRunner(InternalRoutes(lambda: not stop.is_set()).application(), access_log=None)
+        internal_routes = InternalRoutes(
+            lambda: not stop.is_set(),
+            pool=PoolMaintenance(pool_channel),
+            click_log=maintenance,
+            operator_token=token,
+        )
+        internal = web.AppRunner(internal_routes.application(), access_log=None)
         internal_port = await stack.enter_async_context(_listening(internal, config.internal_listen))
         public_server = PlainServer(
-            PublicRoutes(clicks, trusted=config.trusted_proxies).handle,
+            PublicRoutes(clicks, trusted=config.trusted_proxies, hops=config.trusted_hops).handle,
             header_timeout=config.header_timeout,
             max_url_bytes=config.max_url_bytes,
             max_header_bytes=config.max_header_bytes,
@@ -192,6 +201,13 @@ def _log_service(click_log: ClickLog, token: str) -> Service:
         "clicktrace.gateway.v1.ClickLog",
         lambda server: gateway_pb2_grpc.add_ClickLogServicer_to_server(click_log, server),
         token,
+    )
+
+
+def _webhook_service(webhook_admin: WebhookAdmin) -> Service:
+    return Service(
+        "clicktrace.gateway.v1.WebhookAdmin",
+        lambda server: gateway_pb2_grpc.add_WebhookAdminServicer_to_server(webhook_admin, server),
     )
 
 

@@ -55,8 +55,8 @@ class Maintenance:
                 log.warning("maintenance.failed", reason=error.reason)
             await asyncio.sleep(_EVERY)
 
-    async def once(self) -> None:
-        """Deletes all that is too old now."""
+    async def once(self) -> int:
+        """Deletes all that is too old now, and returns how many clicks that were."""
         clicks = 0
         while deleted := await self._clicks.expire(self._retention, _BATCH):
             clicks += deleted
@@ -65,3 +65,4 @@ class Maintenance:
         letters = await self._webhooks.expire(self._retention)
         if clicks or letters:
             log.info("maintenance.done", clicks=clicks, dead_webhooks=letters)
+        return clicks

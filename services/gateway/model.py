@@ -316,6 +316,37 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
+class Undelivered:
+    """A late result that is not delivered, as an operator sees it."""
+
+    click_id: str
+    offer: str
+    url: str
+    attempts: int
+    dead: bool
+    """Whether it was given up."""
+    last_error: str
+    due_time: datetime
+    create_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PoolUpkeep:
+    """What the maintenance of the pool did."""
+
+    statistics_rows: int
+    """How many statistics rows were written."""
+    expired_leases: int
+    """How many leases that had expired were closed in the history."""
+    deleted_rows: int
+    """How many rows were too old."""
+    findings: tuple[str, ...]
+    """What an operator should look at, one sentence each."""
+    skipped: bool
+    """Whether another replica was at it, so that nothing was done."""
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """What a visitor is answered with."""
 

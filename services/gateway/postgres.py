@@ -12,7 +12,7 @@ import asyncpg
 from libs.common import database, sql
 from libs.common.errors import ClicktraceError, Code
 from libs.common.grouping import Grouper
-from services.gateway.model import ClickFilter, ClickRecord, Delivery, Offer
+from services.gateway.model import ClickFilter, ClickRecord, Delivery, Offer, Undelivered
 from services.gateway.offers import unknown_offer
 from services.gateway.rows import offer_of, offer_values, record_json, record_of
 
@@ -36,6 +36,8 @@ _JOURNEYS_EXPIRE = _queries["journeys_expire"]
 _WEBHOOKS_CLAIM = _queries["webhooks_claim"]
 _WEBHOOK_DONE = _queries["webhook_done"]
 _WEBHOOK_FAILED = _queries["webhook_failed"]
+_WEBHOOKS_LIST = _queries["webhooks_list"]
+_WEBHOOKS_RETRY = _queries["webhooks_retry"]
 _WEBHOOKS_EXPIRE = _queries["webhooks_expire"]
 
 _MAX_CLAIMS = 500
@@ -281,6 +283,17 @@ class WebhookTable:
         """Notes why one was not delivered; it is tried again in so many seconds, or, if None, is a dead letter."""
         async with statement(self._pool, "webhook_failed", "clicks.webhooks") as connection:
             await connection.execute(_WEBHOOK_FAILED, click_id, error, again_in or 0.0, again_in is None)
+
+    async def page(self, offer: str, after: str, size: int, *, dead: bool) -> Sequence[Undelivered]:
+        """Returns up to `size` of an offer (of all if empty) behind the click `after`, only dead letters if `dead`."""
+        async with statement(self._pool, "webhooks_list", "clicks.webhooks") as connection:
+            rows = await connection.fetch(_WEBHOOKS_LIST, after, offer, dead, size)
+        return [Undelivered(**row) for row in rows]
+
+    async def retry(self, click_ids: Sequence[str], offer: str) -> int:
+        """Makes the dead letters of clicks, and of an offer if one is named, due again; returns how many."""
+        async with statement(self._pool, "webhooks_retry", "clicks.webhooks") as connection:
+            return _count(await connection.execute(_WEBHOOKS_RETRY, list(click_ids), offer))
 
     async def expire(self, older_than: float) -> int:
         """Deletes dead letters older than so many seconds, and returns how many."""

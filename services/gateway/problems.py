@@ -25,7 +25,8 @@ _TEXT = {
 SERVER = "clicktrace"
 """What answers say of the server: not which version of what it is made of."""
 
-_HEADERS = {"Server": SERVER, "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+HEADERS = {"Server": SERVER, "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+"""What every answer carries that is not for a visitor who clicked."""
 
 
 def of_error(error: ClicktraceError) -> web.Response:
@@ -34,9 +35,18 @@ def of_error(error: ClicktraceError) -> web.Response:
     return plain(status, _TEXT.get(error.reason, ""))
 
 
+def for_operator(error: ClicktraceError) -> web.Response:
+    """Renders an error with its reason and its message, for somebody who may know them."""
+    status = _STATUS.get(error.code, HTTPStatus.INTERNAL_SERVER_ERROR)
+    response = plain(status, f"{error.reason}: {error.message}")
+    if status is HTTPStatus.UNAUTHORIZED:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
 def plain(status: HTTPStatus, text: str = "", *, allow: str = "") -> web.Response:
     """Renders a status with a sentence of ours, or the phrase of the status."""
-    headers = {**_HEADERS, "Allow": allow} if allow else _HEADERS
+    headers = {**HEADERS, "Allow": allow} if allow else HEADERS
     return web.Response(status=status, text=f"{text or status.phrase}\n", headers=headers)
 
 

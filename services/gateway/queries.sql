@@ -222,6 +222,24 @@ DELETE FROM clicks.clicks USING old WHERE clicks.click_id = old.click_id;
 WITH old AS (SELECT identity FROM clicks.journeys WHERE expire_time < now() LIMIT $1 FOR UPDATE SKIP LOCKED)
 DELETE FROM clicks.journeys USING old WHERE journeys.identity = old.identity;
 
+-- name: webhooks_list
+-- A page of undelivered webhooks, oldest click first: after click $1 (empty for the first), of offer $2 (empty for all),
+-- only dead ones if $3, at most $4.
+SELECT click_id, offer, url, attempts, dead, last_error, due_time, create_time
+FROM clicks.webhooks
+WHERE click_id > $1 AND ($2 = '' OR offer = $2) AND (dead OR NOT $3)
+ORDER BY click_id
+LIMIT $4;
+
+-- name: webhooks_retry
+-- Makes the dead webhooks of clicks $1 and of offer $2 (empty for none) due now, at the URL that their offer has now.
+UPDATE clicks.webhooks AS dead_one SET
+    dead = false, attempts = 0, due_time = clock_timestamp(),
+    url = COALESCE(
+        (SELECT NULLIF(webhook_url, '') FROM clicks.offers WHERE offers.name = dead_one.offer), dead_one.url
+    )
+WHERE dead AND (click_id = ANY($1::text[]) OR ($2 <> '' AND offer = $2));
+
 -- name: webhooks_expire
 -- Deletes dead webhooks that are older than $1 seconds.
 DELETE FROM clicks.webhooks WHERE dead AND create_time < now() - $1 * interval '1 second';

@@ -2,7 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Protocol
@@ -13,10 +14,11 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from libs.common import logs
 from libs.common.errors import ClicktraceError, Violation, invalid_request
+from libs.common.rpc.auth import require_operator
 from services.gateway import problems
 from services.gateway.addresses import Network, visitor_address
 from services.gateway.ids import new_click_id
-from services.gateway.model import Answer, Click, Decision
+from services.gateway.model import Answer, Click, Decision, PoolUpkeep
 from services.gateway.parameters import SplitUrl, ascii_octets, parse, take_offer, wire_safe
 
 log = logs.get(__name__)
@@ -24,6 +26,9 @@ _tracer = trace.get_tracer(__name__)
 
 PATHS = ("/track-hit", "/functions/v1/track-hit")
 """The click endpoint, and the same under the path that the seed's links have."""
+
+MAINTENANCE_PATH = "/functions/v1/ip-pool-maintenance"
+"""What the seed's cron calls every minute; the services do that work by themselves, so it is for operators in doubt."""
 
 OFFER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """What an offer may be called."""
@@ -51,10 +56,11 @@ class Serves(Protocol):
 class PublicRoutes:
     """The public port: the click endpoint and nothing else."""
 
-    def __init__(self, clicks: Serves, *, trusted: tuple[Network, ...]) -> None:
-        """Believes the `X-Forwarded-For` of `trusted` proxies, and of nobody else."""
+    def __init__(self, clicks: Serves, *, trusted: tuple[Network, ...], hops: int) -> None:
+        """Believes the `X-Forwarded-For` of the last `hops` proxies and of those in `trusted`, and of nobody else."""
         self._clicks = clicks
         self._trusted = trusted
+        self._hops = hops
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answers one request."""
@@ -118,7 +124,9 @@ class PublicRoutes:
             offer=name,
             query=safe,
             inbound=inbound,
-            address=visitor_address(request.remote or "", request.headers.getall("X-Forwarded-For", []), self._trusted),
+            address=visitor_address(
+                request.remote or "", request.headers.getall("X-Forwarded-For", []), self._trusted, self._hops
+            ),
             user_agent=_text(request.headers.get("User-Agent", "")),
             accept_language=_text(request.headers.get("Accept-Language", "")),
             start_time=datetime.now(UTC),
@@ -140,18 +148,40 @@ def _text(header: str) -> str:
     return "".join(character for character in text if character.isprintable())[:1_024]
 
 
+class MaintainsPool(Protocol):
+    """The maintenance of the pool."""
+
+    async def run(self, authorization: str) -> PoolUpkeep:
+        """Does it now, if the pool lets an operator who shows this."""
+        ...
+
+
+class MaintainsLog(Protocol):
+    """The maintenance of the click log."""
+
+    async def once(self) -> int:
+        """Does it now, and returns how many clicks were too old."""
+        ...
+
+
 class InternalRoutes:
     """The internal port: for probes and operators, never for visitors."""
 
-    def __init__(self, is_ready: Callable[[], bool]) -> None:
-        """Tells probes what `is_ready` says."""
+    def __init__(
+        self, is_ready: Callable[[], bool], *, pool: MaintainsPool, click_log: MaintainsLog, operator_token: str
+    ) -> None:
+        """Tells probes what `is_ready` says; maintains for operators who show `operator_token` (for all if empty)."""
         self._is_ready = is_ready
+        self._pool = pool
+        self._click_log = click_log
+        self._token = operator_token
 
     def application(self) -> web.Application:
         """Returns the routes."""
         application = web.Application()
         application.router.add_get("/healthz", self._healthz)
         application.router.add_get("/readyz", self._readyz)
+        application.router.add_post(MAINTENANCE_PATH, self._maintain)
         return application
 
     async def _healthz(self, _request: web.Request) -> web.Response:
@@ -161,6 +191,27 @@ class InternalRoutes:
         if self._is_ready():
             return problems.plain(HTTPStatus.OK)
         return problems.plain(HTTPStatus.SERVICE_UNAVAILABLE, "not ready")
+
+    async def _maintain(self, request: web.Request) -> web.Response:
+        authorization = request.headers.get("Authorization", "")
+        try:
+            require_operator(_Shown(authorization), self._token)
+            upkeep = await self._pool.run(authorization)
+            deleted_clicks = await self._click_log.once()
+        except ClicktraceError as error:
+            return problems.for_operator(error)
+        return web.json_response({**asdict(upkeep), "deleted_clicks": deleted_clicks}, headers=problems.HEADERS)
+
+
+class _Shown:
+    """The Authorization header of a request, in the form in which gRPC calls carry it."""
+
+    def __init__(self, authorization: str) -> None:
+        self._authorization = authorization
+
+    def invocation_metadata(self) -> Sequence[tuple[str, str]]:
+        """Returns the header, if there is one."""
+        return [("authorization", self._authorization)] if self._authorization else []
 
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]

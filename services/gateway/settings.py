@@ -54,6 +54,8 @@ class GatewaySettings(DatabaseSettings, OperatorSettings):
     """How many clicks of one offer may be traced at once, times the weight of the offer."""
     trusted_proxies: Networks = ()
     """The networks whose `X-Forwarded-For` is believed; of nobody if empty."""
+    trusted_hops: int = Field(0, ge=0, le=32)
+    """How many proxies stand in front whose `X-Forwarded-For` is believed, whatever their addresses are."""
     header_timeout: Seconds = Field(15.0, gt=0)
     """How long a client may take to send a request, or stay silent between two."""
     max_url_bytes: int = Field(65_536, ge=1_024)

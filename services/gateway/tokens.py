@@ -7,23 +7,27 @@ from urllib.parse import quote
 import ada_url
 
 from services.gateway.model import USUAL_IDENTITY_PARAMS, Offer, Parameter
-from services.gateway.parameters import SplitUrl, first_value
+from services.gateway.parameters import SplitUrl, decoded, first_value
 
 _TOKEN = re.compile(r"\{([^{}]*)\}")
+_SEPARATORS = re.compile(r"[/?\\]")
 _OWN = ("click_id", "offer", "country")
 
 
 def expand(url: str, offer: Offer, click_id: str, inbound: Sequence[Parameter]) -> str:
     """Returns a URL of the offer with its tokens filled in; a parameter that the click lacks leaves nothing.
 
-    The value of a parameter goes in as it stood on the wire. In a path its "/" and "?" are encoded as well, so that a
-    visitor cannot choose another path or begin the query.
+    The value of a parameter goes in as it stood on the wire. In a path its "/" and "?" are encoded as well, and dots
+    that would lead to the directory above are left out: a visitor must not choose another path or begin the query.
     """
     own = {"click_id": click_id, "offer": quote(offer.name, safe=""), "country": offer.country}
 
     def value(name: str, *, in_path: bool) -> str:
         raw = own[name] if name in own else first_value(inbound, name)
-        return raw.replace("/", "%2F").replace("?", "%3F").replace("\\", "%5C") if in_path else raw
+        if not in_path:
+            return raw
+        # "%2e" is a dot as well (WHATWG URL, 4.4), so these cannot be encoded.
+        return "" if decoded(raw).strip(b".") == b"" else _SEPARATORS.sub(lambda match: f"%{ord(match[0]):02X}", raw)
 
     split = SplitUrl.of(url)
     base = _TOKEN.sub(lambda match: value(match[1], in_path=True), split.base)

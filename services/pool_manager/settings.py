@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, HttpUrl
 from pydantic_settings import NoDecode
 
+from libs.common.countries import COUNTRIES
 from libs.common.settings import (
     Address,
     DatabaseSettings,
@@ -19,7 +20,6 @@ from libs.common.settings import (
     SettingsConfigDict,
     parse_seconds,
 )
-from services.pool_manager.countries import COUNTRIES
 
 
 def _named(read: Callable[[str], float], example: str) -> Callable[[object], object]:

@@ -7,8 +7,8 @@ NOT_FOUND/UNKNOWN_LEASE.
 
 import re
 
+from libs.common.countries import country_fault
 from libs.common.errors import ClicktraceError, Code, Violation, invalid_request
-from services.pool_manager.countries import COUNTRIES
 from services.pool_manager.model import HeartbeatRequest, LeaseRequest, LeaseToken, NotHeld, Outcome, ReleaseRequest
 
 MAX_BATCH = 1000
@@ -119,9 +119,8 @@ def check_name(faults: list[Violation], field: str, value: str, limit: int = MAX
 def check_country(faults: list[Violation], field: str, value: str) -> str:
     """Checks a country and returns it in lower case."""
     code = value.lower() if len(value) == 2 else value
-    if code not in COUNTRIES:
-        hint = "; the United Kingdom is gb" if code == "uk" else ""
-        faults.append(Violation(field, f"is no country code; give two letters of ISO 3166-1, as in us{hint}"))
+    if fault := country_fault(code):
+        faults.append(Violation(field, fault))
     return code
 
 

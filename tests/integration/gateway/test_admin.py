@@ -1,5 +1,7 @@
 """Offers over gRPC: created, changed, listed and deleted, every fault named at once, and seen by clicks at once."""
 
+import asyncio
+
 import grpc
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -8,7 +10,7 @@ from grpc import aio
 from libs.common.errors import ClicktraceError, Code
 from libs.common.pb.clicktrace.gateway.v1 import gateway_pb2 as pb
 from libs.common.rpc import status, times
-from tests.integration.gateway.world import CHAIN, World, world
+from tests.integration.gateway.world import CHAIN, World, lands_on, waits_for, world
 
 
 async def error_of(call: object) -> ClicktraceError:
@@ -137,6 +139,32 @@ async def test_an_update_changes_what_its_mask_names_and_clicks_see_it_at_once(d
         assert (changed.mode, changed.weight, list(changed.landing_hosts)) == (pb.REDIRECT_ONLY, 5, [])
         assert changed.update_time.ToNanoseconds() > created.update_time.ToNanoseconds()
         assert (await w.record((await w.click("offer=demo")).click_id)).reason == "REDIRECT_ONLY"
+
+
+async def test_a_click_under_way_keeps_the_offer_it_began_with(database: str) -> None:
+    async with world(database) as w:
+        await w.offer(merge_policy=pb.TRACED_WINS)
+        go_on = asyncio.Event()
+        w.tracer.script = waits_for(go_on, lands_on("http://shop.example/?gclid=traced"))
+        clicking = asyncio.create_task(w.click("offer=demo&gclid=own&n=1"))
+        async with asyncio.timeout(5):
+            while not w.tracer.requests:
+                await asyncio.sleep(0.005)
+        changed = pb.Offer(name="demo", merge_policy=pb.INBOUND_WINS, landing_hosts=["elsewhere.example"])
+        await w.offers.UpdateOffer(update(changed))
+        await w.offer("gone")
+        go_on.set()
+        assert (await clicking).location == "http://shop.example/?gclid=traced&n=1"
+        assert (await w.click("offer=demo&gclid=own&n=2", "User-Agent: other")).location == f"{CHAIN}&gclid=own&n=2"
+
+
+async def test_the_mask_of_all_replaces_the_whole_offer(database: str) -> None:
+    async with world(database) as w:
+        await w.offer(weight=5, country="gb", landing_hosts=["shop.example"])
+        changed = (await w.offers.UpdateOffer(update(pb.Offer(name="demo", tracking_url=CHAIN, weight=2), "*"))).offer
+        assert (changed.weight, changed.country, list(changed.landing_hosts)) == (2, "", [])
+        error = await error_of(w.offers.UpdateOffer(update(pb.Offer(name="demo"), "*")))
+        assert [violation.field for violation in error.violations] == ["tracking_url"]
 
 
 async def test_an_update_without_a_mask_changes_all_that_is_set(database: str) -> None:

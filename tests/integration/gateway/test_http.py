@@ -154,10 +154,10 @@ async def test_large_requests_pass_up_to_a_limit(database: str) -> None:
             assert not answer or parsed(answer).status == status
 
 
-async def test_six_thousand_parameters_survive(database: str) -> None:
+async def test_ten_thousand_parameters_survive(database: str) -> None:
     async with world(database) as w:
         await w.offer()
-        query = "&".join(f"p{number}={number}" for number in range(5_000))
+        query = "&".join(f"{number:x}=" for number in range(10_000))
         assert (await w.click(f"offer=demo&{query}")).location == f"{LANDING}&{query}"
 
 
@@ -284,6 +284,18 @@ async def test_behind_a_trusted_proxy_each_visitor_has_a_rate_of_its_own(databas
         assert await traced("2001:db8:1:1::1")
         assert not await traced("2001:db8:1:1:ffff::2")
         assert await traced("2001:db8:1:2::1")
+
+
+async def test_behind_so_many_proxies_the_last_addresses_are_theirs(database: str) -> None:
+    async with world(database, client_rate=0.001, client_burst=1, trusted_hops=2) as w:
+        await w.offer()
+
+        async def traced(addresses: str) -> bool:
+            return (await w.click("offer=demo", f"X-Forwarded-For: {addresses}")).location.startswith(LANDING)
+
+        assert await traced("192.0.2.1, 203.0.113.5")
+        assert not await traced("10.9.9.9, 192.0.2.1, 203.0.113.6")
+        assert await traced("192.0.2.2, 203.0.113.5")
 
 
 async def test_an_offer_has_a_rate_by_its_weight(database: str) -> None:

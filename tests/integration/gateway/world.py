@@ -18,6 +18,7 @@ from libs.common.pb.clicktrace.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from libs.common.pb.clicktrace.pool.v1 import pool_pb2, pool_pb2_grpc
 from libs.common.pb.clicktrace.tracer.v1 import tracer_pb2, tracer_pb2_grpc
 from libs.common.rpc import client, status, times
+from libs.common.rpc.auth import require_operator
 from libs.common.rpc.server import Server, Service
 from libs.common.settings import Address
 from services.gateway.main import Ports, gateway
@@ -115,6 +116,19 @@ class FakePool(pool_pb2_grpc.PoolManagerServicer):
         )
         self.granted[request.request_id] = lease
         return pool_pb2.LeaseResult(response=pool_pb2.LeaseResponse(lease=lease))
+
+
+class FakePoolAdmin(pool_pb2_grpc.PoolAdminServicer):
+    """Does maintenance for who shows the right token."""
+
+    def __init__(self) -> None:
+        self.token = ""
+
+    async def RunMaintenance(
+        self, _request: pool_pb2.RunMaintenanceRequest, context: Any
+    ) -> pool_pb2.RunMaintenanceResponse:
+        require_operator(context, self.token)
+        return pool_pb2.RunMaintenanceResponse(statistics_rows=5, expired_leases=2, findings=["few IPs are left in us"])
 
 
 Script = Callable[[tracer_pb2.TraceRequest], AsyncIterator[tracer_pb2.TraceEvent]]
@@ -283,9 +297,11 @@ class World:
 
     ports: Ports
     pool: FakePool
+    pool_admin: FakePoolAdmin
     tracer: FakeTracer
     offers: "gateway_pb2_grpc.OfferAdminAsyncStub"
     clicks: "gateway_pb2_grpc.ClickLogAsyncStub"
+    webhooks: "gateway_pb2_grpc.WebhookAdminAsyncStub"
     stop: asyncio.Event
     servers: dict[str, Server]
     others: Sequence[Ports] = ()
@@ -338,9 +354,13 @@ def _service(name: str, add: Callable[[Any, Any], None], servicer: Any) -> Servi
 async def world(database: str, *, gateways: int = 1, **settings: Any) -> AsyncIterator[World]:
     """Starts a gateway, or more on the same database, among scripted neighbours."""
     pool, tracer, stop = FakePool(), FakeTracer(), asyncio.Event()
+    pool_admin = FakePoolAdmin()  # type: ignore[abstract] # What it lacks answers UNIMPLEMENTED, and nobody asks.
     pool_server = Server(
         ANY_PORT,
-        [_service("clicktrace.pool.v1.PoolManager", pool_pb2_grpc.add_PoolManagerServicer_to_server, pool)],
+        [
+            _service("clicktrace.pool.v1.PoolManager", pool_pb2_grpc.add_PoolManagerServicer_to_server, pool),
+            _service("clicktrace.pool.v1.PoolAdmin", pool_pb2_grpc.add_PoolAdminServicer_to_server, pool_admin),
+        ],
         grace=5,
     )
     tracer_server = Server(
@@ -366,9 +386,11 @@ async def world(database: str, *, gateways: int = 1, **settings: Any) -> AsyncIt
         yield World(
             first,
             pool,
+            pool_admin,
             tracer,
             gateway_pb2_grpc.OfferAdminStub(channel),
             gateway_pb2_grpc.ClickLogStub(channel),
+            gateway_pb2_grpc.WebhookAdminStub(channel),
             stop,
             {"pool": pool_server, "tracer": tracer_server},
             others,

@@ -32,3 +32,21 @@ def test_the_list_is_read_from_its_end_as_far_as_it_is_trusted(peer: str, forwar
 
 def test_without_trusted_proxies_the_peer_is_the_visitor() -> None:
     assert visitor_address("192.0.2.1", ["198.51.100.1"], []) == "192.0.2.1"
+
+
+@pytest.mark.parametrize(
+    ("hops", "forwarded", "address"),
+    [
+        (0, ["198.51.100.1"], "192.0.2.1"),
+        (1, ["203.0.113.9, 198.51.100.1"], "198.51.100.1"),
+        (2, ["203.0.113.9, 198.51.100.1"], "203.0.113.9"),
+        (2, ["203.0.113.9", "198.51.100.1, 10.0.0.1"], "198.51.100.1"),
+        (1, ["203.0.113.9, 10.0.0.1"], "203.0.113.9"),
+        (5, ["198.51.100.1"], "198.51.100.1"),
+        (2, ["nonsense, 198.51.100.1"], "198.51.100.1"),
+    ],
+)
+def test_so_many_proxies_in_front_are_believed_whatever_their_addresses(
+    hops: int, forwarded: list[str], address: str
+) -> None:
+    assert visitor_address("192.0.2.1", forwarded, TRUSTED, hops) == address

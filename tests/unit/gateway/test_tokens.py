@@ -21,6 +21,8 @@ def expanded(url: str, query: str) -> str:
         ("http://t/?g={gclid}", "", "http://t/?g="),
         ("http://t/{offer}/{country}?i={click_id}#{gclid}", "gclid=7", "http://t/demo/gb?i=0192#7"),
         ("http://t/p/{gclid}/q", "gclid=../../x?y=1", "http://t/p/..%2F..%2Fx%3Fy=1/q"),
+        ("http://t/p/{gclid}/q", "gclid=%2e.", "http://t/p//q"),
+        ("http://t/p/{gclid}", "gclid=a\\..b", "http://t/p/a%5C..b"),
         ("http://t/?g={gclid}", "gclid={offer}", "http://t/?g={offer}"),
     ],
 )

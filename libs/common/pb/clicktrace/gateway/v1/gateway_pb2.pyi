@@ -358,3 +358,57 @@ class WatchClicksResponse(_message.Message):
     CLICK_FIELD_NUMBER: _ClassVar[int]
     click: Click
     def __init__(self, click: _Optional[_Union[Click, _Mapping]] = ...) -> None: ...
+
+class Webhook(_message.Message):
+    __slots__ = ("click_id", "offer", "url", "attempts", "dead", "last_error", "due_time", "create_time")
+    CLICK_ID_FIELD_NUMBER: _ClassVar[int]
+    OFFER_FIELD_NUMBER: _ClassVar[int]
+    URL_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    DEAD_FIELD_NUMBER: _ClassVar[int]
+    LAST_ERROR_FIELD_NUMBER: _ClassVar[int]
+    DUE_TIME_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    click_id: str
+    offer: str
+    url: str
+    attempts: int
+    dead: bool
+    last_error: str
+    due_time: _timestamp_pb2.Timestamp
+    create_time: _timestamp_pb2.Timestamp
+    def __init__(self, click_id: _Optional[str] = ..., offer: _Optional[str] = ..., url: _Optional[str] = ..., attempts: _Optional[int] = ..., dead: _Optional[bool] = ..., last_error: _Optional[str] = ..., due_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ListWebhooksRequest(_message.Message):
+    __slots__ = ("offer", "dead", "page_size", "page_token")
+    OFFER_FIELD_NUMBER: _ClassVar[int]
+    DEAD_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    offer: str
+    dead: bool
+    page_size: int
+    page_token: str
+    def __init__(self, offer: _Optional[str] = ..., dead: _Optional[bool] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListWebhooksResponse(_message.Message):
+    __slots__ = ("webhooks", "next_page_token")
+    WEBHOOKS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    webhooks: _containers.RepeatedCompositeFieldContainer[Webhook]
+    next_page_token: str
+    def __init__(self, webhooks: _Optional[_Iterable[_Union[Webhook, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class RetryWebhooksRequest(_message.Message):
+    __slots__ = ("click_ids", "offer")
+    CLICK_IDS_FIELD_NUMBER: _ClassVar[int]
+    OFFER_FIELD_NUMBER: _ClassVar[int]
+    click_ids: _containers.RepeatedScalarFieldContainer[str]
+    offer: str
+    def __init__(self, click_ids: _Optional[_Iterable[str]] = ..., offer: _Optional[str] = ...) -> None: ...
+
+class RetryWebhooksResponse(_message.Message):
+    __slots__ = ("retried",)
+    RETRIED_FIELD_NUMBER: _ClassVar[int]
+    retried: int
+    def __init__(self, retried: _Optional[int] = ...) -> None: ...

@@ -444,3 +444,126 @@ class ClickLog:
             timeout,
             metadata,
             _registered_method=True)
+
+
+class WebhookAdminStub:
+    """Shows what becomes of late results on their way to the webhooks of their offers. Every call needs the operator token.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.ListWebhooks = channel.unary_unary(
+                '/clicktrace.gateway.v1.WebhookAdmin/ListWebhooks',
+                request_serializer=libs_dot_common_dot_pb_dot_clicktrace_dot_gateway_dot_v1_dot_gateway__pb2.ListWebhooksRequest.SerializeToString,
+                response_deserializer=libs_dot_common_dot_pb_dot_clicktrace_dot_gateway_dot_v1_dot_gateway__pb2.ListWebhooksResponse.FromString,
+                _registered_method=True)
+        self.RetryWebhooks = channel.unary_unary(
+                '/clicktrace.gateway.v1.WebhookAdmin/RetryWebhooks',
+                request_serializer=libs_dot_common_dot_pb_dot_clicktrace_dot_gateway_dot_v1_dot_gateway__pb2.RetryWebhooksRequest.SerializeToString,
+                response_deserializer=libs_dot_common_dot_pb_dot_clicktrace_dot_gateway_dot_v1_dot_gateway__pb2.RetryWebhooksResponse.FromString,
+                _registered_method=True)
+
+
+class WebhookAdminServicer:
+    """Shows what becomes of late results on their way to the webhooks of their offers. Every call needs the operator token.
+    """
+
+    def ListWebhooks(self, request, context):
+        """Lists webhooks that are not delivered, oldest click first, one page at a time: those that are to be tried again, and
+        the dead letters, which are not.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetryWebhooks(self, request, context):
+        """Tries dead letters again at once, as often as new ones, at the URL that their offer has now.
+
+        Fails with INVALID_ARGUMENT/INVALID_REQUEST when the request names neither clicks nor an offer. A repeat is safe.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_WebhookAdminServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'ListWebhooks': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListWebhooks,
+                    request_deserializer=libs_dot_common_dot_pb_dot_clicktrace_dot_gateway_dot_v1_dot_gateway__pb2.ListWebhooksRequest.FromString,
+                    response_serializer=libs_dot_common_dot_pb_dot_clicktrace_dot_gateway_dot_v1_dot_gateway__pb2.ListWebhooksResponse.SerializeToString,
+            ),
+            'RetryWebhooks': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryWebhooks,
+                    request_deserializer=libs_dot_common_dot_pb_dot_clicktrace_dot_gateway_dot_v1_dot_gateway__pb2.RetryWebhooksRequest.FromString,
+                    response_serializer=libs_dot_common_dot_pb_dot_clicktrace_dot_gateway_dot_v1_dot_gateway__pb2.RetryWebhooksResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'clicktrace.gateway.v1.WebhookAdmin', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('clicktrace.gateway.v1.WebhookAdmin', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class WebhookAdmin:
+    """Shows what becomes of late results on their way to the webhooks of their offers. Every call needs the operator token.
+    """
+
+    @staticmethod
+    def ListWebhooks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/clicktrace.gateway.v1.WebhookAdmin/ListWebhooks',
+            libs_dot_common_dot_pb_dot_clicktrace_dot_gateway_dot_v1_dot_gateway__pb2.ListWebhooksRequest.SerializeToString,
+            libs_dot_common_dot_pb_dot_clicktrace_dot_gateway_dot_v1_dot_gateway__pb2.ListWebhooksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryWebhooks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/clicktrace.gateway.v1.WebhookAdmin/RetryWebhooks',
+            libs_dot_common_dot_pb_dot_clicktrace_dot_gateway_dot_v1_dot_gateway__pb2.RetryWebhooksRequest.SerializeToString,
+            libs_dot_common_dot_pb_dot_clicktrace_dot_gateway_dot_v1_dot_gateway__pb2.RetryWebhooksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

@@ -183,3 +183,61 @@ class ClickLogServicer(metaclass=_abc_1.ABCMeta):
         """Streams clicks as they are answered and as late traces end."""
 
 def add_ClickLogServicer_to_server(servicer: ClickLogServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class WebhookAdminStub:
+    """Shows what becomes of late results on their way to the webhooks of their offers. Every call needs the operator token."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> WebhookAdminAsyncStub: ...
+    ListWebhooks: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ListWebhooksRequest, _gateway_pb2.ListWebhooksResponse]
+    """Lists webhooks that are not delivered, oldest click first, one page at a time: those that are to be tried again, and
+    the dead letters, which are not.
+    """
+    RetryWebhooks: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.RetryWebhooksRequest, _gateway_pb2.RetryWebhooksResponse]
+    """Tries dead letters again at once, as often as new ones, at the URL that their offer has now.
+
+    Fails with INVALID_ARGUMENT/INVALID_REQUEST when the request names neither clicks nor an offer. A repeat is safe.
+    """
+
+@_typing.type_check_only
+class WebhookAdminAsyncStub(WebhookAdminStub):
+    """Shows what becomes of late results on their way to the webhooks of their offers. Every call needs the operator token."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    ListWebhooks: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListWebhooksRequest, _gateway_pb2.ListWebhooksResponse]  # type: ignore[assignment]
+    """Lists webhooks that are not delivered, oldest click first, one page at a time: those that are to be tried again, and
+    the dead letters, which are not.
+    """
+    RetryWebhooks: _aio.UnaryUnaryMultiCallable[_gateway_pb2.RetryWebhooksRequest, _gateway_pb2.RetryWebhooksResponse]  # type: ignore[assignment]
+    """Tries dead letters again at once, as often as new ones, at the URL that their offer has now.
+
+    Fails with INVALID_ARGUMENT/INVALID_REQUEST when the request names neither clicks nor an offer. A repeat is safe.
+    """
+
+class WebhookAdminServicer(metaclass=_abc_1.ABCMeta):
+    """Shows what becomes of late results on their way to the webhooks of their offers. Every call needs the operator token."""
+
+    @_abc_1.abstractmethod
+    def ListWebhooks(
+        self,
+        request: _gateway_pb2.ListWebhooksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.ListWebhooksResponse, _abc.Awaitable[_gateway_pb2.ListWebhooksResponse]]:
+        """Lists webhooks that are not delivered, oldest click first, one page at a time: those that are to be tried again, and
+        the dead letters, which are not.
+        """
+
+    @_abc_1.abstractmethod
+    def RetryWebhooks(
+        self,
+        request: _gateway_pb2.RetryWebhooksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.RetryWebhooksResponse, _abc.Awaitable[_gateway_pb2.RetryWebhooksResponse]]:
+        """Tries dead letters again at once, as often as new ones, at the URL that their offer has now.
+
+        Fails with INVALID_ARGUMENT/INVALID_REQUEST when the request names neither clicks nor an offer. A repeat is safe.
+        """
+
+def add_WebhookAdminServicer_to_server(servicer: WebhookAdminServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -12,3 +12,11 @@ COUNTRIES = frozenset(
     """.split()  # noqa: SIM905 - 249 quoted strings would hide a mistake better than they would show it
 )
 """All 249 codes, lower case."""
+
+
+def country_fault(code: str) -> str:
+    """Returns what is wrong with a code in lower case, and what would be right; empty if it is one of the 249."""
+    if code in COUNTRIES:
+        return ""
+    hint = "; the United Kingdom is gb" if code == "uk" else ""
+    return f"is no country code; give two letters of ISO 3166-1, as in us{hint}"
