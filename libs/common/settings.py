@@ -4,7 +4,8 @@ import ipaddress
 import math
 import re
 import sys
-from typing import Annotated, Any, Literal, Self, TypeVar
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import (
     BeforeValidator,
@@ -15,6 +16,7 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 from pydantic_core import core_schema
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -28,6 +30,7 @@ __all__ = [
     "OperatorSettings",
     "Seconds",
     "SecretStr",
+    "ServerSettings",
     "Settings",
     "SettingsConfigDict",
     "SettingsError",
@@ -69,6 +72,9 @@ Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_split)]
 """Networks in CIDR notation, separated by commas."""
 
 
+_SCHEME = re.compile(r"^(?:[a-z]+://[^/]*/|dns:|ipv4:|ipv6:)")
+
+
 class Address:
     """Where a server listens: `host:port`, `[v6]:port`, or `:port` for every interface; port 0: any that is free."""
 
@@ -82,6 +88,11 @@ class Address:
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        return _is_loopback(self.host)
 
     @classmethod
     def parse(cls, value: object) -> Self:
@@ -138,6 +149,53 @@ class OperatorSettings(Settings):
         return self.operator_token.get_secret_value() if self.protect_reads else ""
 
 
+class ServerSettings(Settings):
+    """The settings of a service that speaks gRPC: how it and its neighbours know each other."""
+
+    _exposed: ClassVar[tuple[str, ...]] = ("listen", "admin_listen")
+    """The settings with addresses between which and others the network must be trusted, or TLS used."""
+
+    tls_dir: Path | None = None
+    """A directory with `tls.crt`, `tls.key` and `ca.crt`, as cert-manager makes it: gRPC is mutual TLS, and files that
+    are renewed count without a restart. Without it gRPC is plaintext."""
+    plaintext: bool = False
+    """Says that plaintext is meant although other machines are involved."""
+    health_listen: Address | None = None
+    """Where health, and nothing else, is served in plaintext too: the probes of a kubelet speak no TLS."""
+    operator_identities: CommaList = ("operator",)
+    """The names (DNS or URI) in certificates of operators."""
+
+    @model_validator(mode="after")
+    def _plaintext_is_meant(self) -> Self:
+        outside = [name for name in self._exposed if not _stays_here(getattr(self, name))]
+        if outside and self.tls_dir is None and not self.plaintext:
+            prefix = str(self.model_config.get("env_prefix", ""))
+            listed = ", ".join(f"{prefix}{name}".upper() for name in outside)
+            raise ValueError(
+                f"{prefix}TLS_DIR: is not set, though {listed} involves other machines; set it, "
+                f"or {prefix}PLAINTEXT=true if the network between them is to be trusted"
+            )
+        return self
+
+
+def _stays_here(value: object) -> bool:
+    """Tells whether an address or a target such as `dns:///host:port` is on this machine, or not set at all."""
+    if value is None:
+        return True
+    if isinstance(value, Address):
+        return value.is_loopback
+    target = str(value)
+    endpoints = _SCHEME.sub("", target).split(",")
+    return target.startswith("unix:") or all(_is_loopback(end.rpartition(":")[0].strip("[]")) for end in endpoints)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 class SettingsError(Exception):
     """One or more settings are missing or wrong; one line for each."""
 
@@ -153,10 +211,12 @@ def read(cls: type[S]) -> S:
         prefix = cls.model_config.get("env_prefix", "")
         lines = []
         for fault in error.errors(include_input=False, include_url=False):
-            name = str(fault["loc"][0]) if fault["loc"] else "settings"
-            variable = f"{prefix}{name}".upper() if name in cls.model_fields else name
             message = "is not set, and has no default" if fault["type"] == "missing" else fault["msg"]
-            lines.append(f"{variable}: {message.removeprefix('Value error, ')}")
+            message = message.removeprefix("Value error, ")
+            if fault["loc"]:
+                name = str(fault["loc"][0])
+                message = f"{f'{prefix}{name}'.upper() if name in cls.model_fields else name}: {message}"
+            lines.append(message)
         raise SettingsError("\n".join(lines)) from None
 
 

@@ -17,8 +17,8 @@ from libs.common import database, lifecycle, logs, settings, telemetry
 from libs.common.errors import ClicktraceError
 from libs.common.migrate import migrate
 from libs.common.pb.clicktrace.gateway.v1 import gateway_pb2_grpc
-from libs.common.rpc import client
-from libs.common.rpc.server import Server, Service
+from libs.common.rpc import client, tls
+from libs.common.rpc.server import Security, Server, Service
 from libs.common.settings import Address
 from services.gateway.admin import OfferAdmin
 from services.gateway.admission import Admission
@@ -104,6 +104,8 @@ async def gateway(config: GatewaySettings, stop: asyncio.Event) -> AsyncIterator
     token = config.operator_token.get_secret_value()
     webhook_secret = config.webhook_secret.get_secret_value()
     privacy_key = config.privacy_key.get_secret_value() or secrets.token_hex()
+    files = tls.Files(config.tls_dir) if config.tls_dir else None
+    security = Security(files, operators=config.operator_identities, token=token) if files else None
     async with AsyncExitStack() as stack:
         connections = await database.connect_pool(url, application_name="clicktrace-gateway", max_size=8)
         stack.push_async_callback(_close, connections)
@@ -113,8 +115,12 @@ async def gateway(config: GatewaySettings, stop: asyncio.Event) -> AsyncIterator
         journeys = await stack.enter_async_context(JourneyTable(connections))
         journal = await stack.enter_async_context(Journal(log_table, capacity=config.journal_capacity))
 
-        pool_channel = await stack.enter_async_context(client.channel(config.pool_target))
-        tracer_channel = await stack.enter_async_context(client.channel(config.tracer_target))
+        pool_channel = await stack.enter_async_context(
+            client.channel(config.pool_target, files=files, identity=config.pool_identity)
+        )
+        tracer_channel = await stack.enter_async_context(
+            client.channel(config.tracer_target, files=files, identity=config.tracer_identity)
+        )
         holder = f"gateway@{socket.gethostname()}/{os.getpid()}"
         pool = await stack.enter_async_context(PoolClient(pool_channel, holder=holder, ttl=config.lease_ttl))
         background = Background(limit=config.max_traces)
@@ -164,7 +170,14 @@ async def gateway(config: GatewaySettings, stop: asyncio.Event) -> AsyncIterator
             _webhook_service(WebhookAdmin(outbox, operator_token=token)),
         ]
         grpc_server = await stack.enter_async_context(
-            Server(config.grpc_listen, services, reflection=config.reflection, grace=5.0)
+            Server(
+                config.grpc_listen,
+                services,
+                reflection=config.reflection,
+                grace=5.0,
+                security=security,
+                health_address=config.health_listen,
+            )
         )
         stack.callback(feed.close)
         internal_routes = InternalRoutes(
@@ -193,6 +206,7 @@ def _admin_service(admin: OfferAdmin, token: str) -> Service:
         "clicktrace.gateway.v1.OfferAdmin",
         lambda server: gateway_pb2_grpc.add_OfferAdminServicer_to_server(admin, server),
         token,
+        for_operators=True,
     )
 
 
@@ -201,6 +215,7 @@ def _log_service(click_log: ClickLog, token: str) -> Service:
         "clicktrace.gateway.v1.ClickLog",
         lambda server: gateway_pb2_grpc.add_ClickLogServicer_to_server(click_log, server),
         token,
+        for_operators=True,
     )
 
 
@@ -208,6 +223,7 @@ def _webhook_service(webhook_admin: WebhookAdmin) -> Service:
     return Service(
         "clicktrace.gateway.v1.WebhookAdmin",
         lambda server: gateway_pb2_grpc.add_WebhookAdminServicer_to_server(webhook_admin, server),
+        for_operators=True,
     )
 
 

@@ -1,5 +1,7 @@
 """The settings of the gateway, from `GATEWAY_*` variables."""
 
+from typing import ClassVar
+
 from libs.common.settings import (
     Address,
     DatabaseSettings,
@@ -8,15 +10,18 @@ from libs.common.settings import (
     OperatorSettings,
     Seconds,
     SecretStr,
+    ServerSettings,
     SettingsConfigDict,
 )
 from services.gateway.privacy import PersonalData
 
 
-class GatewaySettings(DatabaseSettings, OperatorSettings):
+class GatewaySettings(DatabaseSettings, OperatorSettings, ServerSettings):
     """What can be set; times are in seconds and may carry a unit (`250ms`, `1m`)."""
 
     model_config = SettingsConfigDict(env_prefix="GATEWAY_")
+
+    _exposed: ClassVar[tuple[str, ...]] = ("grpc_listen", "pool_target", "tracer_target")
 
     listen: Address = Address("127.0.0.1", 8080)
     """The public port: the click endpoint and nothing else."""
@@ -28,6 +33,10 @@ class GatewaySettings(DatabaseSettings, OperatorSettings):
     """Where the pool managers are."""
     tracer_target: str = "dns:///127.0.0.1:50052"
     """Where the tracers are."""
+    pool_identity: str = "pool-manager"
+    """The DNS name that certificates of pool managers must bear; the one in the target if empty."""
+    tracer_identity: str = "tracer"
+    """The DNS name that certificates of tracers must bear; the one in the target if empty."""
     reflection: bool = True
     """Whether grpcurl can ask the server what it offers."""
 

@@ -8,6 +8,7 @@ from grpc import aio
 
 from libs.common.errors import ClicktraceError
 from libs.common.pb.clicktrace.pool.v1 import pool_pb2, pool_pb2_grpc
+from libs.common.rpc import tls
 from libs.common.rpc.client import channel
 from libs.common.rpc.status import from_rpc_error
 from libs.common.rpc.times import to_duration
@@ -29,7 +30,10 @@ async def provision(path: Path, config: ProvisionSettings, *, dry_run: bool) -> 
     try:
         rows = read_rows(path)
         check_specs(rows, None)
-        async with channel(config.target, default_timeout=_CALL_SECONDS) as opened:
+        files = tls.Files(config.tls_dir) if config.tls_dir else None
+        async with channel(
+            config.target, default_timeout=_CALL_SECONDS, files=files, identity=config.identity
+        ) as opened:
             stub = pool_pb2_grpc.PoolAdminStub(opened)
             token = config.operator_token.get_secret_value()
             plan = await _send(stub, rows, token, dry_run=True)
@@ -37,6 +41,9 @@ async def provision(path: Path, config: ProvisionSettings, *, dry_run: bool) -> 
             if not dry_run and (plan.created or plan.updated):
                 done = await _send(stub, rows, token, dry_run=False)
                 print(f"done: {done.created} added, {done.updated} changed, {done.unchanged} as they were")
+    except tls.TlsError as error:
+        print(error, file=sys.stderr)
+        return 1
     except OSError as error:
         print(f"{path}: {error.strerror or error}", file=sys.stderr)
         return 1

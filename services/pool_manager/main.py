@@ -12,7 +12,8 @@ from libs.common import database, lifecycle, logs, settings, telemetry
 from libs.common.errors import ClicktraceError
 from libs.common.migrate import MigrationError, migrate
 from libs.common.pb.clicktrace.pool.v1 import pool_pb2_grpc
-from libs.common.rpc.server import Server, Service
+from libs.common.rpc import tls
+from libs.common.rpc.server import Security, Server, Service
 from services.pool_manager import admin, maintenance, servicer
 from services.pool_manager.admin import PoolAdminServicer
 from services.pool_manager.admin_client import provision
@@ -36,6 +37,12 @@ log = logs.get(__name__)
 
 async def serve(config: PoolSettings, stop: asyncio.Event) -> None:
     """Serves until `stop` is set, then finishes what is under way."""
+    token = config.operator_token.get_secret_value()
+    security = (
+        Security(tls.Files(config.tls_dir), operators=config.operator_identities, token=token)
+        if config.tls_dir
+        else None
+    )
     spans = telemetry.setup(SERVICE)
     url = str(config.database_url)
     connections = await database.connect_pool(url, application_name=SERVICE)
@@ -60,15 +67,19 @@ async def serve(config: PoolSettings, stop: asyncio.Event) -> None:
             background(_chores(config, pool, tally, credentials)),
         ):
             manager = PoolManagerServicer(leasing, credentials)
-            operators = PoolAdminServicer(
-                pool, own_address=config.listen, operator_token=config.operator_token.get_secret_value()
-            )
+            operators = PoolAdminServicer(pool, own_address=config.listen, operator_token=token)
             services = [
-                Service(servicer.FULL_NAME, lambda to: pool_pb2_grpc.add_PoolManagerServicer_to_server(manager, to)),
+                Service(
+                    servicer.FULL_NAME,
+                    lambda to: pool_pb2_grpc.add_PoolManagerServicer_to_server(manager, to),
+                    callers=config.gateway_identities,
+                ),
                 Service(
                     admin.FULL_NAME,
                     lambda to: pool_pb2_grpc.add_PoolAdminServicer_to_server(operators, to),
                     config.read_token,
+                    callers=config.gateway_identities,
+                    for_operators=True,
                 ),
             ]
             async with Server(
@@ -77,6 +88,9 @@ async def serve(config: PoolSettings, stop: asyncio.Event) -> None:
                 reflection=config.reflection,
                 grace=config.grace,
                 drain_delay=config.drain_delay,
+                security=security,
+                health_address=config.health_listen,
+                admin_address=config.admin_listen,
             ):
                 await stop.wait()
     finally:

@@ -11,11 +11,13 @@ from pydantic_settings import NoDecode
 from libs.common.countries import COUNTRIES
 from libs.common.settings import (
     Address,
+    CommaList,
     DatabaseSettings,
     Field,
     OperatorSettings,
     Seconds,
     SecretStr,
+    ServerSettings,
     Settings,
     SettingsConfigDict,
     parse_seconds,
@@ -64,13 +66,17 @@ Numbers = Annotated[Mapping[str, float], NoDecode, BeforeValidator(_named(_posit
 Fallbacks = Annotated[Mapping[str, tuple[str, ...]], NoDecode, BeforeValidator(_fallbacks)]
 
 
-class PoolSettings(DatabaseSettings, OperatorSettings):
+class PoolSettings(DatabaseSettings, OperatorSettings, ServerSettings):
     """What the environment says, under the prefix `POOL_`."""
 
     model_config = SettingsConfigDict(env_prefix="POOL_")
 
     listen: Address = Address("127.0.0.1", 50051)
     """Where gRPC is served."""
+    admin_listen: Address | None = None
+    """Where PoolAdmin and reflection are served instead, away from what gateways use."""
+    gateway_identities: CommaList = ("gateway",)
+    """The names (DNS or URI) in certificates of gateways: they may lease, and read the state of the pool."""
     reflection: bool = True
     """Whether clients such as grpcurl may ask for the schema."""
     cooldown: Seconds = 60.0
@@ -112,3 +118,7 @@ class ProvisionSettings(Settings):
     """The pool manager to fill."""
     operator_token: SecretStr = SecretStr("")
     """The token that it wants, if it wants one."""
+    tls_dir: Path | None = None
+    """A directory with our `tls.crt`, `tls.key` and `ca.crt`, if it wants TLS."""
+    identity: str = "pool-manager"
+    """The DNS name that its certificate must bear."""

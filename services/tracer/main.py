@@ -3,9 +3,11 @@
 import asyncio
 import gc
 import sys
+from dataclasses import replace
 
 from libs.common import lifecycle, logs, settings, telemetry
-from libs.common.rpc.server import Server
+from libs.common.rpc import tls
+from libs.common.rpc.server import Security, Server
 from services.tracer import observing, redirects, walker
 from services.tracer.driver import Driver
 from services.tracer.fetcher import Fetcher, TlsTrust
@@ -63,10 +65,13 @@ async def run(chosen: TracerSettings, stop: asyncio.Event) -> None:
             tracer = Tracer(fetcher, guard, walks, max_traces=chosen.max_traces, allow_direct=chosen.allow_direct)
             server = Server(
                 chosen.listen,
-                [tracer.service],
+                [replace(tracer.service, callers=chosen.gateway_identities)],
                 reflection=chosen.reflection,
                 grace=chosen.grace,
                 drain_delay=chosen.drain_delay,
+                security=Security(tls.Files(chosen.tls_dir)) if chosen.tls_dir else None,
+                health_address=chosen.health_listen,
+                admin_address=chosen.admin_listen,
             )
             async with server:
                 tune_garbage_collection()

@@ -3,16 +3,20 @@
 from pathlib import Path
 from ssl import get_default_verify_paths
 
-from libs.common.settings import Address, CommaList, Field, Networks, Seconds, Settings, SettingsConfigDict
+from libs.common.settings import Address, CommaList, Field, Networks, Seconds, ServerSettings, SettingsConfigDict
 
 
-class TracerSettings(Settings):
+class TracerSettings(ServerSettings):
     """Everything an operator may choose."""
 
     model_config = SettingsConfigDict(env_prefix="TRACER_", frozen=True, extra="ignore", env_ignore_empty=True)
 
     listen: Address = Address("127.0.0.1", 50052)
     """Where gRPC is served."""
+    admin_listen: Address | None = None
+    """Where reflection is served instead, away from what gateways use."""
+    gateway_identities: CommaList = ("gateway",)
+    """The names (DNS or URI) in certificates of gateways: only they may have chains walked."""
     metrics_listen: Address | None = None
     """Where Prometheus finds the metrics over HTTP; nowhere if not set."""
     reflection: bool = True

@@ -6,6 +6,8 @@ from typing import Any
 
 from grpc import aio
 
+from libs.common.rpc import tls
+from libs.common.rpc.renewal import RenewedChannel
 from libs.common.rpc.tracing import StreamTracing, UnaryTracing
 
 _SERVICE_CONFIG = json.dumps(
@@ -49,12 +51,24 @@ class _Deadline(aio.UnaryUnaryClientInterceptor):
         )
 
 
-def channel(target: str, *, default_timeout: float = 10.0) -> aio.Channel:
+def channel(
+    target: str, *, default_timeout: float = 10.0, files: tls.Files | None = None, identity: str = ""
+) -> aio.Channel:
     """Opens a channel to `target`, for example `dns:///pool-manager:50051`.
 
     Calls are spread over all replicas that are healthy, traced, and end after `default_timeout` seconds if they name no
     deadline of their own; a stream names its own. Nothing is connected before the first call.
+
+    With `files` both sides show certificates, and the server's must bear the DNS name `identity` (if that is empty, the
+    name in the target). Files that change are used for new calls within a second; calls that run finish as they are.
     """
-    return aio.insecure_channel(
-        target, options=_OPTIONS, interceptors=[_Deadline(default_timeout), UnaryTracing(), StreamTracing()]
-    )
+    interceptors = [_Deadline(default_timeout), UnaryTracing(), StreamTracing()]
+    if files is None:
+        return aio.insecure_channel(target, options=_OPTIONS, interceptors=interceptors)
+    named = (("grpc.ssl_target_name_override", identity),) if identity else ()
+
+    def secured(material: tls.Material) -> aio.Channel:
+        credentials = tls.channel_credentials(material)
+        return aio.secure_channel(target, credentials, options=(*_OPTIONS, *named), interceptors=interceptors)
+
+    return RenewedChannel(files, secured)

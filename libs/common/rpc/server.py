@@ -1,9 +1,9 @@
 """The one way to serve: health, reflection, tracing, typed errors, and a drain that loses nothing."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
@@ -14,8 +14,7 @@ from grpc_status import rpc_status
 
 from libs.common import logs
 from libs.common.errors import ClicktraceError, Code
-from libs.common.rpc import health, status
-from libs.common.rpc.auth import require_operator
+from libs.common.rpc import auth, callers, health, status, tls
 from libs.common.rpc.tracing import server_span
 from libs.common.settings import Address
 
@@ -50,6 +49,22 @@ class Service:
     """Registers the servicer."""
     token: str = ""
     """The operator token that every call must carry, those that only read too; empty: the servicer decides."""
+    callers: Collection[str] = ()
+    """The identities that may call it, where callers show certificates."""
+    for_operators: bool = False
+    """Whether operators may call it, and whether it belongs on the port for them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Security:
+    """How a server knows who calls."""
+
+    files: tls.Files
+    """Our certificate, and the authority that callers must have theirs from."""
+    operators: Collection[str] = ()
+    """The identities of operators."""
+    token: str = field(default="", repr=False)
+    """What makes any caller with a certificate an operator; nothing if empty."""
 
 
 class Server:
@@ -57,6 +72,10 @@ class Server:
 
     Leaving it drains: health turns NOT_SERVING, `drain_delay` seconds pass in which clients turn away, then calls that
     run have `grace` seconds to finish before they are cancelled, and no new one is taken.
+
+    With `security` it is reached by TLS only, and by callers with a certificate only; each service then has its
+    callers. Health, and nothing else, is served in plaintext on `health_address` too, because the probes of a kubelet
+    speak no TLS. What is for operators, and reflection, moves to `admin_address` if there is one.
     """
 
     def __init__(
@@ -67,9 +86,15 @@ class Server:
         reflection: bool = True,
         grace: float = 10.0,
         drain_delay: float = 0.0,
+        security: Security | None = None,
+        health_address: Address | None = None,
+        admin_address: Address | None = None,
     ) -> None:
         """Prepares a server; times are in seconds."""
         self._address = address
+        self._security = security
+        self._health_address = health_address
+        self._admin_address = admin_address
         self._services = services
         self._tokens = {service.full_name: service.token for service in services}
         self._reflection = reflection
@@ -78,43 +103,71 @@ class Server:
         self._running = 0
         self._idle = asyncio.Event()
         self._idle.set()
-        self._server: aio.Server | None = None
+        self._servers: list[aio.Server] = []
         self.health = health.Health([service.full_name for service in services])
         self.port = 0
         """The port that is bound; 0 before the start."""
+        self.health_port = 0
+        """The port for probes in plaintext; 0 if there is none."""
+        self.admin_port = 0
+        """The port for operators; 0 if there is none."""
 
     async def __aenter__(self) -> Self:
-        """Starts serving; OSError when the address cannot be bound."""
-        server = aio.server(
-            interceptors=[
-                _Wrapping(server_span),
-                _Wrapping(self._counted),
-                _Wrapping(_typed_errors),
-                _Wrapping(self._protected),
-            ],
-            options=_OPTIONS,
-        )
+        """Starts serving; OSError when an address cannot be bound."""
+        apart = self._admin_address is not None
+        operators = [service for service in self._services if service.for_operators and apart]
+        others = [service for service in self._services if service not in operators]
+        server, self.port = self._bound(self._address, others, reflected=self._reflection and not apart)
+        bound = [server]
+        if self._admin_address is not None:
+            server, self.admin_port = self._bound(self._admin_address, operators, reflected=self._reflection)
+            bound.append(server)
+        if self._health_address is not None:
+            server = aio.server(options=_OPTIONS)
+            self.health.add_to(server)
+            self.health_port = _bind(server, self._health_address)
+            bound.append(server)
+        for server in bound:
+            await server.start()
+        self._servers = bound
+        await self.health.set_ready(True)
+        self._say_where()
+        return self
+
+    def _bound(self, address: Address, services: Sequence[Service], *, reflected: bool) -> tuple[aio.Server, int]:
+        """Makes a server of some of the services, and tells the port it is bound to."""
+        around = [server_span, self._counted, _typed_errors]
+        if self._security is not None:
+            around.append(_Admission(self._security, services).admitted)
+        around.append(self._protected)
+        server = aio.server(interceptors=[_Wrapping(one) for one in around], options=_OPTIONS)
         names = [health.SERVICE_NAME]
-        for service in self._services:
+        for service in services:
             service.add(server)
             names.append(service.full_name)
         self.health.add_to(server)
-        if self._reflection:
+        if reflected:
             reflection.enable_server_reflection([*names, reflection.SERVICE_NAME], server)
-        try:
-            self.port = server.add_insecure_port(str(self._address))
-        except RuntimeError:
-            raise OSError(f"cannot listen on {self._address}: is something else using the port?") from None
-        await server.start()
-        await self.health.set_ready(True)
-        self._server = server
-        log.info("server.listening", address=f"{self._address.host}:{self.port}")
-        return self
+        return server, _bind(server, address, self._security.files if self._security else None)
+
+    def _say_where(self) -> None:
+        secured = self._security is not None
+        log.info(
+            "server.listening",
+            address=str(Address(self._address.host, self.port)),
+            transport="mutual TLS" if secured else "plaintext",
+        )
+        if self._admin_address:
+            log.info("server.admin_listening", address=str(Address(self._admin_address.host, self.admin_port)))
+        if self._health_address:
+            log.info("server.health_listening", address=str(Address(self._health_address.host, self.health_port)))
+        if not secured and not self._address.is_loopback:
+            log.warning("server.plaintext", hint="whoever reaches this port can read and call everything on it")
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._server is None:
+        if not self._servers:
             return
         await self.health.drain()
         if self._drain_delay:
@@ -126,7 +179,8 @@ class Server:
                 await self._idle.wait()
         except TimeoutError:
             log.warning("server.cancelling", calls=self._running, grace=self._grace)
-        await self._server.stop(min(self._grace, _LAST_CALLS_SECONDS))
+        for server in self._servers:
+            await server.stop(min(self._grace, _LAST_CALLS_SECONDS))
 
     @asynccontextmanager
     async def _counted(self, _method: str, _context: "aio.ServicerContext[Any, Any]") -> AsyncIterator[None]:
@@ -141,8 +195,39 @@ class Server:
 
     @asynccontextmanager
     async def _protected(self, method: str, context: "aio.ServicerContext[Any, Any]") -> AsyncIterator[None]:
-        require_operator(context, self._tokens.get(method.partition("/")[0], ""))
+        token = self._tokens.get(method.partition("/")[0], "")
+        if token:
+            auth.require_operator(context, token)
         yield
+
+
+def _bind(server: aio.Server, address: Address, files: tls.Files | None = None) -> int:
+    try:
+        if files is None:
+            return server.add_insecure_port(str(address))
+        return server.add_secure_port(str(address), tls.server_credentials(files))
+    except RuntimeError:
+        raise OSError(f"cannot listen on {address}: is something else using the port?") from None
+
+
+class _Admission:
+    """Lets a call through to its handler if its caller may make it."""
+
+    def __init__(self, security: Security, services: Sequence[Service]) -> None:
+        self._security = security
+        self._services = {service.full_name: service for service in services}
+
+    @asynccontextmanager
+    async def admitted(self, method: str, context: "aio.ServicerContext[Any, Any]") -> AsyncIterator[None]:
+        service = self._services[method.rpartition("/")[0]]
+        caller = callers.Caller.of(context, self._security.operators)
+        if not (
+            caller.is_any_of(service.callers)
+            or (service.for_operators and (caller.is_operator or auth.shows_token(context, self._security.token)))
+        ):
+            raise callers.refused(caller, service.full_name)
+        with callers.calling(caller):
+            yield
 
 
 @asynccontextmanager

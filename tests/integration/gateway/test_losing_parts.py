@@ -69,8 +69,7 @@ async def test_a_tracer_that_goes_away_in_the_middle_is_not_replaced_by_a_second
         async with asyncio.timeout(5):
             while not w.tracer.requests:
                 await asyncio.sleep(0.005)
-        server = w.servers["tracer"]._server
-        assert server is not None
+        (server,) = w.servers["tracer"]._servers
         await server.stop(None)
         reply = await clicking
         assert reply.location == CHAIN

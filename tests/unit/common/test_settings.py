@@ -11,6 +11,7 @@ from libs.common.settings import (
     OperatorSettings,
     Seconds,
     SecretStr,
+    ServerSettings,
     SettingsConfigDict,
     SettingsError,
     load,
@@ -106,3 +107,61 @@ def test_reads_cannot_be_protected_by_no_token(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("OPERATED_PROTECT_READS", "true")
     with pytest.raises(SettingsError, match="OPERATED_PROTECT_READS: there is no operator token"):
         read(Operated)
+
+
+class Served(ServerSettings):
+    model_config = SettingsConfigDict(env_prefix="SERVED_")
+
+    _exposed = ("listen", "admin_listen", "target")
+
+    listen: Address = Address("127.0.0.1", 1)
+    admin_listen: Address | None = None
+    target: str = "dns:///127.0.0.1:1"
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {},
+        {
+            "SERVED_LISTEN": "[::1]:1",
+            "SERVED_ADMIN_LISTEN": "localhost:2",
+            "SERVED_TARGET": "ipv4:127.0.0.1:1,127.0.0.2:1",
+        },
+        {"SERVED_TARGET": "dns://10.0.0.10:53/localhost:1"},
+        {"SERVED_TARGET": "unix:/run/pool.sock"},
+        {"SERVED_LISTEN": ":1", "SERVED_TLS_DIR": "/tls"},
+        {"SERVED_LISTEN": ":1", "SERVED_PLAINTEXT": "true"},
+        {"SERVED_HEALTH_LISTEN": ":3"},
+    ],
+)
+def test_plaintext_on_this_machine_or_when_asked_for(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    read(Served)
+
+
+@pytest.mark.parametrize(
+    ("environment", "named"),
+    [
+        ({"SERVED_LISTEN": ":1"}, "SERVED_LISTEN"),
+        ({"SERVED_LISTEN": ":1", "SERVED_ADMIN_LISTEN": "10.0.0.1:2"}, "SERVED_LISTEN, SERVED_ADMIN_LISTEN"),
+        ({"SERVED_TARGET": "dns:///pool-manager:50051"}, "SERVED_TARGET"),
+        ({"SERVED_TARGET": "pool-manager:50051"}, "SERVED_TARGET"),
+        ({"SERVED_TARGET": "ipv4:127.0.0.1:1,10.0.0.1:1"}, "SERVED_TARGET"),
+        ({"SERVED_TARGET": "dns://127.0.0.1:53/pool-manager:50051"}, "SERVED_TARGET"),
+    ],
+)
+def test_plaintext_between_machines_must_be_asked_for(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], named: str
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as caught:
+        read(Served)
+    assert str(caught.value) == (
+        f"SERVED_TLS_DIR: is not set, though {named} involves other machines; set it, "
+        "or SERVED_PLAINTEXT=true if the network between them is to be trusted"
+    )
