@@ -90,6 +90,8 @@ def _ports(options: Options, proxies: int) -> Iterator[tuple[str, int, str, str]
     yield HOST, options.grpc_port, "gRPC of the gateway", "--grpc-port"
     yield HOST, options.pool_port, "gRPC of the pool manager", "--pool-port"
     yield HOST, options.tracer_port, "gRPC of the tracer", "--tracer-port"
+    yield HOST, options.pool_metrics_port, "the metrics of the pool manager", "--pool-metrics-port"
+    yield HOST, options.tracer_metrics_port, "the metrics of the tracer", "--tracer-metrics-port"
     yield HOST, options.demo_port, "the demo offer network", "--demo-port"
     if options.postgres_port and not options.database_url:
         yield HOST, options.postgres_port, "PostgreSQL", "--postgres-port"

@@ -25,6 +25,8 @@ class Options:
     grpc_port: int
     pool_port: int
     tracer_port: int
+    pool_metrics_port: int
+    tracer_metrics_port: int
     demo_port: int
     proxy_port: int
     postgres_port: int
@@ -78,10 +80,12 @@ def _parser() -> argparse.ArgumentParser:
     ports = parser.add_argument_group("ports on 127.0.0.1")
     for name, default, purpose in (
         ("http", 8080, "clicks"),
-        ("internal", 8081, "health and readiness of the gateway"),
+        ("internal", 8081, "health, readiness and metrics of the gateway"),
         ("grpc", 50053, "gRPC of the gateway"),
         ("pool", 50051, "gRPC of the pool manager"),
         ("tracer", 50052, "gRPC of the tracer"),
+        ("pool-metrics", 9101, "metrics of the pool manager"),
+        ("tracer-metrics", 9102, "metrics of the tracer"),
         ("demo", 8090, "the demo offer network"),
         ("proxy", 8899, "the demo proxies, on 127.77.0.1, 127.77.0.2, …"),
     ):

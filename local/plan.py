@@ -51,6 +51,7 @@ def tracer(options: Options) -> Process:
         "tracer",
         {
             "TRACER_LISTEN": address,
+            "TRACER_METRICS_LISTEN": f"{HOST}:{options.tracer_metrics_port}",
             "TRACER_ALLOWED_NETWORKS": "127.0.0.0/8",
             "TRACER_ALLOWED_HOSTS": ".localhost",
             "TRACER_GRACE": "2s",
@@ -67,6 +68,7 @@ def pool_manager(options: Options, places: Places, database_url: str) -> Process
         "pool_manager",
         {
             "POOL_LISTEN": address,
+            "POOL_METRICS_LISTEN": f"{HOST}:{options.pool_metrics_port}",
             "POOL_COOLDOWN": f"{options.cooldown}s",
             "POOL_CREDENTIALS_DIR": str(places.credentials),
             "POOL_GRACE": "2s",

@@ -22,6 +22,8 @@ def addresses(options: Options, places: Places, *, embedded: bool) -> Iterator[t
     yield "internal", f"{internal}/healthz  {internal}/readyz"
     servers = {"pool_manager": options.pool_port, "tracer": options.tracer_port, "gateway": options.grpc_port}
     yield "gRPC", "  ".join(f"{name} {HOST}:{port}" for name, port in servers.items())
+    metrics = (options.internal_port, options.pool_metrics_port, options.tracer_metrics_port)
+    yield "metrics", "  ".join(f"http://{HOST}:{port}/metrics" for port in metrics)
     yield "operator", f"grpcurl -plaintext {HOST}:{options.pool_port} clicktrace.pool.v1.PoolAdmin/GetPoolStatus"
     yield "demo network", f"http://{HOST}:{options.demo_port}/"
     if embedded:

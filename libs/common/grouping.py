@@ -12,7 +12,7 @@ from typing import Generic, NamedTuple, Self, TypeVar
 
 from opentelemetry.trace import SpanContext
 
-from libs.common import spans
+from libs.common import metrics, spans
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -30,7 +30,7 @@ class Grouper(Generic[Item, Result]):
     `run` is given 1 to `max_group` items and returns one result or exception for each, in order; if it raises, every
     item of the group fails with that exception. `abandoned` is told of the results of items whose submitter was
     cancelled while their group was under way, so that what was granted to nobody can be given back; it must not raise.
-    `name` is that of the span which stands for a group of several callers.
+    `name` is that of the span which stands for a group of several callers, and that of its metrics.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class Grouper(Generic[Item, Result]):
         self._wake = asyncio.Event()
         self._closing = False
         self._worker: asyncio.Task[None] | None = None
+        self._metrics = metrics.Group(name, self)
 
     @property
     def depth(self) -> int:
@@ -58,6 +59,7 @@ class Grouper(Generic[Item, Result]):
 
     async def __aenter__(self) -> Self:
         self._worker = asyncio.create_task(self._work(), name=f"grouper:{self._name}")
+        self._metrics.open()
         return self
 
     async def __aexit__(
@@ -68,6 +70,7 @@ class Grouper(Generic[Item, Result]):
         self._wake.set()
         if self._worker is not None:
             await self._worker
+        self._metrics.close()
 
     async def submit(self, item: Item) -> Result:
         """Runs the item with the next group and returns its result, or raises its exception.
@@ -102,6 +105,7 @@ class Grouper(Generic[Item, Result]):
 
     async def _run_group(self, group: list[_Entry[Item, Result]]) -> None:
         results: Sequence[Result | Exception]
+        self._metrics.ran(len(group))
         try:
             with spans.group(self._name, [entry.context for entry in group]):
                 results = await self._run([entry.item for entry in group])

@@ -1,6 +1,7 @@
 """The use case: what happens to one click, from its request to its answer and beyond."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -90,6 +91,18 @@ class Landings(Protocol):
         ...
 
 
+class Observer(Protocol):
+    """Is told what becomes of clicks."""
+
+    def answered(self, running: RunningClick, answer: Answer, reason: str, wait: float) -> None:
+        """Takes note of an answer that a visitor got after `wait` seconds, and why it is no landing."""
+        ...
+
+    def ended(self, running: RunningClick, seconds: float) -> None:
+        """Takes note of a trace that came to its end `seconds` after its click."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How long and how much; times are in seconds."""
@@ -117,6 +130,7 @@ class Clicks:
         background: Background,
         limits: Limits,
         privacy: Privacy,
+        observers: Sequence[Observer],
     ) -> None:
         """Wires the use case; every part is owned by the caller."""
         self._offers = offers
@@ -128,7 +142,13 @@ class Clicks:
         self._background = background
         self._limits = limits
         self._privacy = privacy
+        self._observers = observers
         self._waiting = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many visitors wait for their answer."""
+        return self._waiting
 
     async def serve(self, click: Click) -> Decision:
         """Decides what a visitor is answered with. NOT_FOUND/UNKNOWN_OFFER is the only error.
@@ -183,6 +203,8 @@ class Clicks:
         wait = asyncio.get_running_loop().time() - click.started
         merged = answer.merged
         running.answered(answer.kind, location=merged.location, params=merged.sources, reason=answer.reason, wait=wait)
+        for observer in self._observers:
+            observer.answered(running, answer.kind, answer.reason, wait)
         await self._store.durable(running.record(), within=within)
         log.info(
             "click.answered",
@@ -228,6 +250,9 @@ class Clicks:
             raise
         finally:
             running.end(result, failure)
+            seconds = asyncio.get_running_loop().time() - running.click.started
+            for observer in self._observers:
+                observer.ended(running, seconds)
             if running.is_late:
                 self._store.put(running.record())
                 log.info(

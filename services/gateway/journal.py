@@ -7,14 +7,14 @@ newest snapshot is written, a repeat after a lost answer is harmless, and order 
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol, Self
 
 from opentelemetry.trace import SpanContext
 
-from libs.common import logs, spans
+from libs.common import logs, metrics, spans
 from libs.common.errors import ClicktraceError
 from services.gateway.model import ClickRecord
 
@@ -43,8 +43,18 @@ class _Entry:
 class Journal:
     """Writes records in the background while it is entered as an async context manager; leaving it writes the rest."""
 
-    def __init__(self, store: RecordStore, *, capacity: int, close_within: float = 5.0) -> None:
-        """Keeps up to `capacity` clicks while the store is gone; at the end tries for `close_within` seconds more."""
+    def __init__(
+        self,
+        store: RecordStore,
+        *,
+        capacity: int,
+        close_within: float = 5.0,
+        on_drop: Callable[[int], None] = lambda _clicks: None,
+    ) -> None:
+        """Keeps up to `capacity` clicks while the store is gone; at the end tries for `close_within` seconds more.
+
+        `on_drop` is told how many clicks were lost, each time some are.
+        """
         self._store = store
         self._capacity = capacity
         self._close_within = close_within
@@ -53,6 +63,8 @@ class Journal:
         self._closing = asyncio.Event()
         self._worker: asyncio.Task[None] | None = None
         self._down = False
+        self._on_drop = on_drop
+        self._metrics = metrics.Group("record.group", self)
         self.dropped = 0
         """How many clicks could not be kept or written, and so are not in the log as they ended."""
 
@@ -63,11 +75,13 @@ class Journal:
 
     async def __aenter__(self) -> Self:
         self._worker = asyncio.create_task(self._work(), name="journal")
+        self._metrics.open()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._metrics.close()
         self._closing.set()
         self._wake.set()
         if self._worker is None:
@@ -76,7 +90,7 @@ class Journal:
             async with asyncio.timeout(self._close_within):
                 await self._worker
         except TimeoutError:
-            self.dropped += len(self._entries)
+            self._drop(len(self._entries))
             log.error("journal.lost", clicks=len(self._entries))  # noqa: TRY400 - the stack says nothing more
 
     def put(self, record: ClickRecord) -> None:
@@ -105,7 +119,7 @@ class Journal:
             while len(self._entries) >= self._capacity:
                 _, lost = self._entries.popitem(last=False)
                 self._release(lost, written=False)
-                self.dropped += 1
+                self._drop(1)
             entry = _Entry(record, spans.current())
             self._entries[record.click_id] = entry
         elif record.version > entry.record.version:
@@ -123,6 +137,7 @@ class Journal:
                 await self._wake.wait()
                 continue
             group = [self._entries.popitem(last=False)[1] for _ in range(min(_GROUP, len(self._entries)))]
+            self._metrics.ran(len(group))
             try:
                 await self._write(group)
             except Exception as error:
@@ -154,7 +169,7 @@ class Journal:
                 await self._store.write([entry.record for entry in group])
         except ValueError as error:
             if len(group) == 1:
-                self.dropped += 1
+                self._drop(1)
                 click_id = group[0].record.click_id
                 log.error("journal.refused", click_id=click_id, error=str(error))  # noqa: TRY400 - as above
                 return
@@ -169,6 +184,10 @@ class Journal:
             if newer is None:
                 self._entries[entry.record.click_id] = entry
                 self._entries.move_to_end(entry.record.click_id, last=False)
+
+    def _drop(self, clicks: int) -> None:
+        self.dropped += clicks
+        self._on_drop(clicks)
 
     @staticmethod
     def _release(entry: _Entry, *, written: bool) -> None:

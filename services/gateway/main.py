@@ -20,6 +20,7 @@ from libs.common.pb.clicktrace.gateway.v1 import gateway_pb2_grpc
 from libs.common.rpc import client, tls
 from libs.common.rpc.server import Security, Server, Service
 from libs.common.settings import Address
+from services.gateway import observing
 from services.gateway.admin import OfferAdmin
 from services.gateway.admission import Admission
 from services.gateway.background import Background
@@ -113,7 +114,9 @@ async def gateway(config: GatewaySettings, stop: asyncio.Event) -> AsyncIterator
         book = OfferBook(offers)
         await book.reload_all()
         journeys = await stack.enter_async_context(JourneyTable(connections))
-        journal = await stack.enter_async_context(Journal(log_table, capacity=config.journal_capacity))
+        journal = await stack.enter_async_context(
+            Journal(log_table, capacity=config.journal_capacity, on_drop=observing.records_dropped)
+        )
 
         pool_channel = await stack.enter_async_context(
             client.channel(config.pool_target, files=files, identity=config.pool_identity)
@@ -145,7 +148,9 @@ async def gateway(config: GatewaySettings, stop: asyncio.Event) -> AsyncIterator
             background=background,
             limits=Limits(config.max_wait, config.trace_timeout, config.max_waiting),
             privacy=Privacy(config.personal_data, privacy_key.encode()),
+            observers=[observing.ClickMetrics()],
         )
+        observing.watch(waiting=lambda: clicks.waiting, running=lambda: background.running)
         feed = ClickFeed(log_table)
         poster = await stack.enter_async_context(WebhookClient())
         outbox = WebhookTable(connections)
@@ -157,7 +162,7 @@ async def gateway(config: GatewaySettings, stop: asyncio.Event) -> AsyncIterator
             attempts=config.webhook_attempts,
             first_pause=config.webhook_pause,
         )
-        maintenance = Maintenance(log_table, journeys, outbox, retention=config.retention)
+        maintenance = Maintenance(log_table, journeys, outbox, retention=config.retention, on_done=observing.maintained)
         await stack.enter_async_context(_running(_listen(url, book, joining, feed), name="listen"))
         await stack.enter_async_context(_running(feed.run(), name="feed"))
         await stack.enter_async_context(_running(webhooks.run(), name="webhooks"))
@@ -189,7 +194,9 @@ async def gateway(config: GatewaySettings, stop: asyncio.Event) -> AsyncIterator
         internal = web.AppRunner(internal_routes.application(), access_log=None)
         internal_port = await stack.enter_async_context(_listening(internal, config.internal_listen))
         public_server = PlainServer(
-            PublicRoutes(clicks, trusted=config.trusted_proxies, hops=config.trusted_hops).handle,
+            PublicRoutes(
+                clicks, trusted=config.trusted_proxies, hops=config.trusted_hops, on_refusal=observing.refused
+            ).handle,
             header_timeout=config.header_timeout,
             max_url_bytes=config.max_url_bytes,
             max_header_bytes=config.max_header_bytes,

@@ -1,6 +1,7 @@
 """Keeps the log from growing for ever; every gateway may do this at any time, they do not disturb each other."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 from libs.common import logs
@@ -39,12 +40,21 @@ class WebhookRows(Protocol):
 class Maintenance:
     """Deletes what is older than the retention time, a little at a time."""
 
-    def __init__(self, clicks: ClickRows, journeys: JourneyRows, webhooks: WebhookRows, *, retention: float) -> None:
-        """Keeps everything for `retention` seconds."""
+    def __init__(
+        self,
+        clicks: ClickRows,
+        journeys: JourneyRows,
+        webhooks: WebhookRows,
+        *,
+        retention: float,
+        on_done: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Keeps everything for `retention` seconds; `on_done` is told of every time that all went well."""
         self._clicks = clicks
         self._journeys = journeys
         self._webhooks = webhooks
         self._retention = retention
+        self._on_done = on_done
 
     async def run(self) -> None:
         """Works once a minute until it is cancelled."""
@@ -63,6 +73,7 @@ class Maintenance:
         while await self._journeys.expire(_BATCH):
             pass
         letters = await self._webhooks.expire(self._retention)
+        self._on_done()
         if clicks or letters:
             log.info("maintenance.done", clicks=clicks, dead_webhooks=letters)
         return clicks

@@ -12,7 +12,7 @@ from aiohttp import web
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
-from libs.common import logs
+from libs.common import logs, metrics
 from libs.common.errors import ClicktraceError, Violation, invalid_request
 from libs.common.rpc.auth import require_operator
 from services.gateway import problems
@@ -56,9 +56,20 @@ class Serves(Protocol):
 class PublicRoutes:
     """The public port: the click endpoint and nothing else."""
 
-    def __init__(self, clicks: Serves, *, trusted: tuple[Network, ...], hops: int) -> None:
-        """Believes the `X-Forwarded-For` of the last `hops` proxies and of those in `trusted`, and of nobody else."""
+    def __init__(
+        self,
+        clicks: Serves,
+        *,
+        trusted: tuple[Network, ...],
+        hops: int,
+        on_refusal: Callable[[str], None] = lambda _reason: None,
+    ) -> None:
+        """Believes the `X-Forwarded-For` of the last `hops` proxies and of those in `trusted`, and of nobody else.
+
+        `on_refusal` is told why a request for a click was refused.
+        """
         self._clicks = clicks
+        self._on_refusal = on_refusal
         self._trusted = trusted
         self._hops = hops
 
@@ -106,6 +117,7 @@ class PublicRoutes:
             span.set_attributes({"clicktrace.click_id": click.click_id, "clicktrace.offer": click.offer})
             decision = await self._clicks.serve(click)
         except ClicktraceError as error:
+            self._on_refusal(error.reason)
             return problems.of_error(error)
         span.set_attributes({"clicktrace.answer": decision.answer, "clicktrace.reason": decision.reason})
         headers = {**_HEADERS, "X-Request-Id": decision.click_id}
@@ -181,8 +193,13 @@ class InternalRoutes:
         application = web.Application()
         application.router.add_get("/healthz", self._healthz)
         application.router.add_get("/readyz", self._readyz)
+        application.router.add_get("/metrics", self._metrics)
         application.router.add_post(MAINTENANCE_PATH, self._maintain)
         return application
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        body, content_type = metrics.page(request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": content_type, "Server": problems.SERVER})
 
     async def _healthz(self, _request: web.Request) -> web.Response:
         return problems.plain(HTTPStatus.OK)

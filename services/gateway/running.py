@@ -89,6 +89,11 @@ class RunningClick:
         return self._answer is not None
 
     @property
+    def answer(self) -> Answer | None:
+        """What the visitor was answered with; None before that."""
+        return self._answer
+
+    @property
     def exit_ip(self) -> str:
         """The address of the last IP that was tried; empty if none was."""
         return self.attempts[-1].ip_address if self.attempts else ""

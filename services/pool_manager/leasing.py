@@ -20,7 +20,7 @@ while a statement is under way goes into the next one (`bulk`), one round trip p
 """
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -37,6 +37,7 @@ from services.pool_manager.model import (
     LeaseRequest,
     LeaseToken,
     NotHeld,
+    Outcome,
     Refusal,
     Released,
     ReleaseRequest,
@@ -99,6 +100,26 @@ class Counting(Protocol):
         ...
 
 
+class Observer(Protocol):
+    """Is told what becomes of requests and leases."""
+
+    def granted(self, request: LeaseRequest, grant: Grant, waited: float) -> None:
+        """Takes note of a request that got its IP after so many seconds."""
+        ...
+
+    def refused(self, request: LeaseRequest, reason: str) -> None:
+        """Takes note of a request that got none, and of the UPPER_SNAKE reason."""
+        ...
+
+    def waits(self, request: LeaseRequest, change: int) -> None:
+        """Takes note of who begins to wait (1) and who waits no more (-1)."""
+        ...
+
+    def released(self, outcome: Outcome, released: Released) -> None:
+        """Takes note of the end of a lease."""
+        ...
+
+
 class Leasing:
     """Leases IPs while it is entered as an async context manager, and finishes what it began before it leaves."""
 
@@ -107,6 +128,7 @@ class Leasing:
         store: LeaseStore,
         tally: Counting,
         *,
+        observer: Observer | None = None,
         max_waiting: int = 1000,
         shares: Shares | None = None,
         weights: Mapping[str, float] | None = None,
@@ -120,6 +142,7 @@ class Leasing:
         """
         self._store = store
         self._tally = tally
+        self._observer = observer or _Nobody()
         self._shares = shares
         self._fallbacks = fallbacks or {}
         self._leases = Bulk(self._lease, name="lease", abandoned=lambda ask, _: self._settle(ask))
@@ -161,9 +184,7 @@ class Leasing:
         A caller that is cancelled meanwhile leaves no lease behind. Raises RESOURCE_EXHAUSTED/NO_AVAILABLE_IP, with the
         time to the next free IP if there will be one.
         """
-        limit = _limit(request, deadline)
-        answer = await self._attempts(request)
-        return answer if isinstance(answer, Grant) else await self._after_refusal(request, answer, limit)
+        return await self._observed(request, self._granted(request, _limit(request, deadline)), _now())
 
     async def heartbeat(self, request: HeartbeatRequest) -> Kept:
         """Keeps a lease; raises FAILED_PRECONDITION/LEASE_LOST or NOT_FOUND/UNKNOWN_LEASE."""
@@ -171,12 +192,15 @@ class Leasing:
 
     async def release(self, request: ReleaseRequest) -> Released:
         """Ends a lease; raises FAILED_PRECONDITION/LEASE_LOST or NOT_FOUND/UNKNOWN_LEASE."""
-        return _held(await self._releases.submit(request))
+        released = _held(await self._releases.submit(request))
+        self._observer.released(request.outcome, released)
+        return released
 
     async def lease_all(
         self, requests: Sequence[LeaseRequest], deadline: float | None = None
     ) -> Sequence[Grant | ClicktraceError]:
         """Leases for many requests at once; a caller that is cancelled meanwhile leaves no lease behind."""
+        began = _now()
         limits = [_limit(request, deadline) for request in requests]
         asks = [self._ask(request, repeat_only=await self._closed(request)) for request in requests]
         calls: list[tuple[int, asyncio.Task[Grant]]] = []
@@ -186,9 +210,10 @@ class Leasing:
                 if isinstance(answer, Refusal):
                     # What follows is each one's own: to try again, to fall back on another country, to wait.
                     work = self._after_refusal(requests[place], answer, limits[place])
-                    calls.append((place, asyncio.ensure_future(work)))
+                    calls.append((place, asyncio.ensure_future(self._observed(requests[place], work, began))))
                     answers.append(no_available_ip(requests[place], answer.retry_after))
                 else:
+                    self._observe(requests[place], answer, began)
                     answers.append(answer)
             later = await asyncio.gather(*(call for _, call in calls), return_exceptions=True)
         except asyncio.CancelledError:
@@ -212,7 +237,30 @@ class Leasing:
     async def release_all(self, requests: Sequence[ReleaseRequest]) -> Sequence[Released | ClicktraceError]:
         """Ends many leases at once."""
         answers = await self._releases.submit_all(requests)
+        for request, answer in zip(requests, answers, strict=True):
+            if isinstance(answer, Released):
+                self._observer.released(request.outcome, answer)
         return [not_held(answer) if isinstance(answer, NotHeld) else answer for answer in answers]
+
+    async def _observed(self, request: LeaseRequest, work: Coroutine[None, None, Grant], began: float) -> Grant:
+        """Runs what may grant an IP, and tells the observer what came of it."""
+        try:
+            grant = await work
+        except ClicktraceError as error:
+            self._observe(request, error, began)
+            raise
+        self._observe(request, grant, began)
+        return grant
+
+    def _observe(self, request: LeaseRequest, answer: Grant | ClicktraceError, began: float) -> None:
+        if isinstance(answer, Grant):
+            self._observer.granted(request, answer, _now() - began)
+        else:
+            self._observer.refused(request, answer.reason)
+
+    async def _granted(self, request: LeaseRequest, limit: float) -> Grant:
+        answer = await self._attempts(request)
+        return answer if isinstance(answer, Grant) else await self._after_refusal(request, answer, limit)
 
     async def _after_refusal(self, request: LeaseRequest, refusal: Refusal, limit: float) -> Grant:
         """Does what else can be done for a request that was refused: falls back on another country, and waits."""
@@ -229,7 +277,11 @@ class Leasing:
             self._tally.refused(request.country)
             raise no_available_ip(request, refusal.retry_after, "and too many wait already" if request.wait else "")
         self._tally.waited(request.country)
-        waited = await self._room.wait(request, limit)
+        self._observer.waits(request, 1)
+        try:
+            waited = await self._room.wait(request, limit)
+        finally:
+            self._observer.waits(request, -1)
         if isinstance(waited, NoTurn):
             self._tally.refused(request.country)
             raise no_available_ip(request, waited.retry_after)
@@ -301,9 +353,29 @@ class Leasing:
             log.info("lease.returned", request_id=request.request_id, fence=token.fence)
 
 
+class _Nobody:
+    """Takes note of nothing."""
+
+    def granted(self, request: LeaseRequest, grant: Grant, waited: float) -> None:
+        """Ignores a grant."""
+
+    def refused(self, request: LeaseRequest, reason: str) -> None:
+        """Ignores a refusal."""
+
+    def waits(self, request: LeaseRequest, change: int) -> None:
+        """Ignores who waits."""
+
+    def released(self, outcome: Outcome, released: Released) -> None:
+        """Ignores a release."""
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
 def _limit(request: LeaseRequest, deadline: float | None) -> float:
     """Returns until when a request may wait, by the event loop's clock."""
-    limit = asyncio.get_running_loop().time() + request.wait
+    limit = _now() + request.wait
     return limit if deadline is None else min(limit, deadline)
 
 

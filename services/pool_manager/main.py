@@ -8,21 +8,23 @@ from pathlib import Path
 
 import asyncpg
 
-from libs.common import database, lifecycle, logs, settings, telemetry
+from libs.common import database, lifecycle, logs, metrics, settings, telemetry
 from libs.common.errors import ClicktraceError
 from libs.common.migrate import MigrationError, migrate
 from libs.common.pb.clicktrace.pool.v1 import pool_pb2_grpc
 from libs.common.rpc import tls
 from libs.common.rpc.server import Security, Server, Service
-from services.pool_manager import admin, maintenance, servicer
+from services.pool_manager import admin, maintenance, observing, servicer
 from services.pool_manager.admin import PoolAdminServicer
 from services.pool_manager.admin_client import provision
+from services.pool_manager.census import CensusTaker
 from services.pool_manager.credentials import Credentials
 from services.pool_manager.fairness import Shares
 from services.pool_manager.lease_store import PostgresLeases
 from services.pool_manager.leasing import Leasing
 from services.pool_manager.listening import listening
 from services.pool_manager.maintenance import Tally
+from services.pool_manager.observing import PoolMetrics
 from services.pool_manager.operating import Operating
 from services.pool_manager.pool_store import PostgresPool
 from services.pool_manager.probe_fetcher import ProbeFetcher
@@ -33,6 +35,12 @@ from services.pool_manager.settings import PoolSettings, ProvisionSettings
 SERVICE = "pool_manager"
 
 log = logs.get(__name__)
+
+
+async def serve_measured(config: PoolSettings, stop: asyncio.Event) -> None:
+    """Serves as `serve` does, and shows the metrics meanwhile."""
+    with metrics.exposing(config.metrics_listen):
+        await serve(config, stop)
 
 
 async def serve(config: PoolSettings, stop: asyncio.Event) -> None:
@@ -52,19 +60,22 @@ async def serve(config: PoolSettings, stop: asyncio.Event) -> None:
     pool = PostgresPool(connections, cooldown=config.cooldown, retention=config.retention)
     tally = Tally(pool)
     credentials = Credentials(config.credentials_dir)
+    observer = PoolMetrics()
+    observing.maintained()
     try:
         await pool.set_providers(config.provider_cooldowns, config.provider_prices)
         async with (
             Leasing(
                 leases,
                 tally,
+                observer=observer,
                 max_waiting=config.max_waiting,
                 shares=Shares(pool, weights=config.offer_weights, reserve=config.reserve),
                 weights=config.offer_weights,
                 fallbacks=config.country_fallbacks,
             ) as leasing,
             listening(url, leasing.freed),
-            background(_chores(config, pool, tally, credentials)),
+            background(_chores(config, pool, tally, credentials, observer)),
         ):
             manager = PoolManagerServicer(leasing, credentials)
             operators = PoolAdminServicer(pool, own_address=config.listen, operator_token=token)
@@ -100,10 +111,14 @@ async def serve(config: PoolSettings, stop: asyncio.Event) -> None:
 
 
 def _chores(
-    config: PoolSettings, pool: PostgresPool, tally: Tally, credentials: Credentials
+    config: PoolSettings, pool: PostgresPool, tally: Tally, credentials: Credentials, observer: PoolMetrics
 ) -> Mapping[str, Coroutine[None, None, None]]:
     """Returns what runs beside the server."""
-    chores = {"maintenance": maintenance.run(Operating(pool)), "tally": tally.run()}
+    chores = {
+        "maintenance": maintenance.run(Operating(pool), on_done=observing.maintained),
+        "tally": tally.run(),
+        "census": CensusTaker(pool, observer).run(),
+    }
     if config.probe_url is not None:
         fetcher = ProbeFetcher(str(config.probe_url))
         chores["prober"] = Prober(pool, credentials, fetcher, first_pause=config.probe_pause).run()
@@ -132,7 +147,7 @@ def main(arguments: Sequence[str]) -> int:
     """Runs `serve` (the default), `migrate`, or `provision FILE [--dry-run]`, and returns the exit code."""
     match list(arguments):
         case [] | ["serve"]:
-            return _run(lambda config: lifecycle.run(lambda stop: serve(config, stop)))
+            return _run(lambda config: lifecycle.run(lambda stop: serve_measured(config, stop)))
         case ["migrate"]:
             return _run(lambda config: asyncio.run(bring_up_to_date(config)))
         case ["provision", file, *options] if options in ([], ["--dry-run"]):

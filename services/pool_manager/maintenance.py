@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from libs.common import logs
@@ -96,8 +96,10 @@ class Maintaining(Protocol):
         ...
 
 
-async def run(operating: Maintaining, period: float = PERIOD_SECONDS) -> None:
-    """Does the work of every minute, for ever; all replicas try, and one does it."""
+async def run(
+    operating: Maintaining, period: float = PERIOD_SECONDS, *, on_done: Callable[[], None] = lambda: None
+) -> None:
+    """Does the work of every minute, for ever; all replicas try, one does it, and that one tells `on_done`."""
     while True:
         # Spread, so that replicas that were started together do not all ask at once.
         await asyncio.sleep(period * random.uniform(0.8, 1.0))  # noqa: S311 - nothing secret
@@ -107,6 +109,7 @@ async def run(operating: Maintaining, period: float = PERIOD_SECONDS) -> None:
             log.warning("maintenance.failed", reason=error.reason)
             continue
         if not done.skipped:
+            on_done()
             log.info(
                 "maintenance.done",
                 statistics_rows=done.statistics_rows,

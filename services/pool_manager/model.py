@@ -230,6 +230,26 @@ class ProxyState(enum.Enum):
     DRAINED = "drained"
 
 
+@dataclass(frozen=True, slots=True)
+class ProxyTally:
+    """How many IPs of a country and a provider are in a state, and how many of them were quarantined of late."""
+
+    country: str
+    provider: str
+    state: ProxyState
+    proxies: int
+    quarantined: int
+
+
+@dataclass(frozen=True, slots=True)
+class PoolCensus:
+    """The whole pool at `db_time`; quarantines are counted up to `counted_until`."""
+
+    tallies: tuple[ProxyTally, ...]
+    db_time: datetime
+    counted_until: datetime
+
+
 class ProxyAction(enum.Enum):
     """What an operator does to proxies."""
 

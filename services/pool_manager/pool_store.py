@@ -15,6 +15,7 @@ from services.pool_manager.model import (
     MeasuredLoad,
     NotHeld,
     Outcome,
+    PoolCensus,
     PoolStatus,
     Protocol,
     Provisioned,
@@ -25,6 +26,7 @@ from services.pool_manager.model import (
     ProxyPage,
     ProxySpec,
     ProxyState,
+    ProxyTally,
     Revoked,
     Statistics,
     Usage,
@@ -34,6 +36,7 @@ from services.pool_manager.probing import Exit, Probe
 
 _PROVISION = statement("provision")
 _STATUS = statement("pool_status")
+_CENSUS = statement("census")
 _SELECT = statement("select_proxies")
 _PROXIES = statement("list_proxies")
 _UPDATE = statement("update_proxies")
@@ -91,6 +94,16 @@ class PostgresPool:
             next_available=min(moments, default=None),
         )
         return PoolStatus(total, countries, rows[0]["db_time"])
+
+    async def census(self, since: datetime | None) -> PoolCensus:
+        """Counts the pool by country, provider and state, and the quarantines after a moment; None counts none."""
+        rows = await fetch(self._pool, _CENSUS, since)
+        tallies = (
+            ProxyTally(row["country"], row["provider"], ProxyState(row["state"]), row["proxies"], row["quarantined"])
+            for row in rows
+            if row["country"] is not None
+        )
+        return PoolCensus(tuple(tallies), rows[0]["db_time"], rows[0]["counted_until"])
 
     async def select(self, chosen: ProxyFilter) -> Sequence[int]:
         """Returns the ids of the proxies that a filter chooses, ascending."""

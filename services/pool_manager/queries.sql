@@ -90,6 +90,22 @@ LEFT JOIN LATERAL (
 ) AS counted ON true
 ORDER BY country;
 
+-- name: census
+-- Counts the pool by country, provider and state, and who was taken out since $1: an IP is taken out as its last lease
+-- ends. A second is left to transactions that are not visible yet. One row without a country for an empty pool.
+WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS t, clock_timestamp() - interval '1 second' AS counted_until)
+SELECT clock.t AS db_time, clock.counted_until, counted.*
+FROM clock
+LEFT JOIN LATERAL (
+    SELECT country, provider,
+        pool.state_of(drained, is_healthy, ending, expires_at, available_at, clock.t) AS state,
+        count(*) AS proxies,
+        count(*) FILTER (WHERE NOT is_healthy AND ended_at > $1::timestamptz AND ended_at <= clock.counted_until)
+            AS quarantined
+    FROM pool.proxies
+    GROUP BY 1, 2, 3
+) AS counted ON true;
+
 -- name: select_proxies
 -- The ids of the proxies that a filter chooses.
 SELECT id FROM pool.proxies

@@ -75,6 +75,8 @@ class PoolSettings(DatabaseSettings, OperatorSettings, ServerSettings):
     """Where gRPC is served."""
     admin_listen: Address | None = None
     """Where PoolAdmin and reflection are served instead, away from what gateways use."""
+    metrics_listen: Address | None = None
+    """Where Prometheus finds the metrics over HTTP; nowhere if not set."""
     gateway_identities: CommaList = ("gateway",)
     """The names (DNS or URI) in certificates of gateways: they may lease, and read the state of the pool."""
     reflection: bool = True

@@ -5,10 +5,10 @@ import gc
 import sys
 from dataclasses import replace
 
-from libs.common import lifecycle, logs, settings, telemetry
+from libs.common import lifecycle, logs, metrics, settings, telemetry
 from libs.common.rpc import tls
 from libs.common.rpc.server import Security, Server
-from services.tracer import observing, redirects, walker
+from services.tracer import redirects, walker
 from services.tracer.driver import Driver
 from services.tracer.fetcher import Fetcher, TlsTrust
 from services.tracer.guard import Guard
@@ -59,7 +59,7 @@ async def run(chosen: TracerSettings, stop: asyncio.Event) -> None:
         app_schemes=redirects.APP_SCHEMES | {scheme.lower() for scheme in chosen.app_schemes},
         user_agent=chosen.user_agent,
     )
-    with observing.exposing(chosen.metrics_listen):
+    with metrics.exposing(chosen.metrics_listen):
         async with Driver() as driver:
             fetcher = Fetcher(driver, guard, TlsTrust(chosen.trusted_file()))
             tracer = Tracer(fetcher, guard, walks, max_traces=chosen.max_traces, allow_direct=chosen.allow_direct)

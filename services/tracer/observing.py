@@ -5,15 +5,13 @@ Nothing here shows a query value, a fragment or a credential.
 
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind, Status, StatusCode
-from prometheus_client import Counter, Gauge, Histogram, start_http_server
+from prometheus_client import Counter, Gauge, Histogram
 
 from libs.common import logs
-from libs.common.settings import Address
+from libs.common.metrics import COUNTS, SECONDS, Bounded, exemplar
 from services.tracer import urls
 from services.tracer.model import Hop, Proxy, Result, TraceRequest
 
@@ -21,37 +19,37 @@ log = logs.get(__name__)
 _stdlib_log = logging.getLogger(__name__)
 _tracer = trace.get_tracer(__name__)
 
-_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0, 5.0, 10.0, 20.0, 40.0, 60.0)
 IN_FLIGHT = Gauge("clicktrace_tracer_traces_in_flight", "Walks that are under way; what the autoscaler reads.")
 BUSY = Counter("clicktrace_tracer_busy", "Calls that were turned away because too many walks were under way.")
-_HOP_TIME = Histogram("clicktrace_tracer_hop_seconds", "How long hops took.", buckets=_SECONDS)
-_TRACE_TIME = Histogram("clicktrace_tracer_trace_seconds", "How long walks took.", buckets=_SECONDS)
-_HOPS = Histogram(
-    "clicktrace_tracer_trace_hops", "How many hops walks had.", buckets=(0, 1, 2, 3, 5, 8, 12, 20, 50, 100)
+_HOP_TIME = Histogram("clicktrace_tracer_hop_seconds", "How long hops took.", buckets=SECONDS)
+_TRACE_TIME = Histogram("clicktrace_tracer_trace_seconds", "How long walks took.", buckets=SECONDS)
+_HOPS = Histogram("clicktrace_tracer_trace_hops", "How many hops walks had.", buckets=(0, *COUNTS))
+_STOPS = Bounded(Counter("clicktrace_tracer_stops", "Why walks ended, and who is to blame.", ["stop_reason", "blame"]))
+_BYTES = Bounded(Counter("clicktrace_tracer_bytes", "Bytes that went through proxies, both ways.", ["provider"]))
+_PROXY_WALKS = Bounded(
+    Counter(
+        "clicktrace_tracer_proxy_walks",
+        "Walks through proxies, by provider, country of the exit, and who is to blame that they broke (NONE: nobody).",
+        ["provider", "country", "blame"],
+    ),
+    most=2_000,
 )
-_STOPS = Counter("clicktrace_tracer_stops", "Why walks ended.", ["stop_reason", "blame"])
-_BYTES = Counter("clicktrace_tracer_bytes", "Bytes that went through proxies, both ways.", ["provider"])
-
-
-@contextmanager
-def exposing(address: Address | None) -> Iterator[None]:
-    """Serves the metrics to Prometheus over HTTP for as long as it is entered; does nothing without an address."""
-    if address is None:
-        yield
-        return
-    server, thread = start_http_server(address.port, address.host)
-    log.info("metrics.listening", address=f"{address.host}:{server.server_port}")
-    try:
-        yield
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+_PROXY_TIME = Bounded(
+    Histogram(
+        "clicktrace_tracer_proxy_seconds",
+        "How long it took, in the first hop of a walk, until the connection to the proxy stood.",
+        ["provider"],
+        buckets=SECONDS,
+    ),
+    most=100,
+)
 
 
 def observe_hop(request: TraceRequest, hop: Hop) -> None:
     """Records a hop that has just ended."""
-    _HOP_TIME.observe(hop.timing.total)
+    _HOP_TIME.observe(hop.timing.total, exemplar())
+    if hop.index == 0 and request.proxy is not None and hop.timing.connect is not None:
+        _PROXY_TIME.of(request.proxy.provider).observe(hop.timing.connect)
     recording = trace.get_current_span().is_recording()
     logging_hops = _stdlib_log.isEnabledFor(logging.DEBUG)
     if not recording and not logging_hops:
@@ -107,12 +105,14 @@ def _record_span(url: urls.Url, hop: Hop, proxy: Proxy | None) -> None:
 
 def observe_result(request: TraceRequest, result: Result) -> None:
     """Records the end of a walk."""
-    failure = result.failure
-    _TRACE_TIME.observe(result.total_time)
+    failure, proxy, example = result.failure, request.proxy, exemplar()
+    blame = failure.blame.name if failure else "NONE"
+    _TRACE_TIME.observe(result.total_time, example)
     _HOPS.observe(result.hops)
-    _STOPS.labels(result.stop_reason.name, failure.blame.name if failure else "NONE").inc()
-    if request.proxy is not None:
-        _BYTES.labels(request.proxy.provider).inc(result.bytes)
+    _STOPS.of(result.stop_reason.name, blame).inc(1, example)
+    if proxy is not None:
+        _BYTES.of(proxy.provider).inc(result.bytes)
+        _PROXY_WALKS.of(proxy.provider, proxy.country, blame).inc(1, example)
     url = urls.parse(result.final_url)
     log.info(
         "trace.ended",

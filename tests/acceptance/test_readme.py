@@ -21,6 +21,8 @@ DEFAULT_PORTS = {
     "8081": "internal",
     "50051": "pool",
     "50052": "tracer",
+    "9101": "pool-metrics",
+    "9102": "tracer-metrics",
     "50053": "grpc",
     "8090": "demo",
 }

@@ -26,7 +26,7 @@ from libs.common.rpc.client import channel
 
 ROOT = Path(__file__).resolve().parents[2]
 ENDED = "the output has ended"
-PORTS = ("http", "internal", "grpc", "pool", "tracer", "demo", "proxy")
+PORTS = ("http", "internal", "grpc", "pool", "tracer", "pool-metrics", "tracer-metrics", "demo", "proxy")
 
 
 def free_ports(count: int) -> Sequence[int]:

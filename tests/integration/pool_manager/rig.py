@@ -26,6 +26,7 @@ from services.pool_manager.lease_store import PostgresLeases
 from services.pool_manager.leasing import Leasing
 from services.pool_manager.listening import listening
 from services.pool_manager.maintenance import Tally
+from services.pool_manager.observing import PoolMetrics
 from services.pool_manager.pool_store import PostgresPool
 from services.pool_manager.servicer import PoolManagerServicer
 
@@ -81,6 +82,7 @@ async def serve_in_process(
             Leasing(
                 store,
                 Tally(admin_store),
+                observer=PoolMetrics(),
                 max_waiting=max_waiting,
                 shares=Shares(admin_store, weights=weights or {}, reserve=reserve),
                 weights=weights,
