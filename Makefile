@@ -10,7 +10,7 @@ BIN := .venv/bin
 help: ## Shows this list.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "  Options of make run: PROXIES=20 COOLDOWN=5s MAX_WAIT=3s, or any other as ARGS='--http-port 9080'"
+	@echo "  Options of make run: PROXIES=20 COOLDOWN=5s MAX_WAIT=3s TLS=1, or any other as ARGS='--http-port 9080'"
 	@echo "  (all of them: make run ARGS=--help). Options of make test: ARGS='-k lease'."
 
 bootstrap:
@@ -24,7 +24,7 @@ bootstrap-bench:
 
 run: bootstrap ## Starts the whole system on embedded parts, ready to click; Ctrl-C stops it.
 	@exec $(BIN)/python -m local --stop-with-parent $(if $(PROXIES),--proxies $(PROXIES)) $(if $(COOLDOWN),--cooldown $(COOLDOWN)) \
-		$(if $(MAX_WAIT),--max-wait $(MAX_WAIT)) $(ARGS)
+		$(if $(MAX_WAIT),--max-wait $(MAX_WAIT)) $(if $(TLS),--tls) $(ARGS)
 
 test: bootstrap-dev ## Runs every test that needs nothing but Python: unit, contract, integration, acceptance.
 	@$(BIN)/python -m pytest -n 3 --dist loadgroup --ignore tests/peers -m "not chaos" $(ARGS)

@@ -33,6 +33,8 @@ class Options:
     state_dir: Path
     detail: Detail
     stop_with_parent: bool
+    tls: bool
+    """Whether the services speak mutual TLS."""
     database_url: str
     """A database to use instead of the embedded PostgreSQL; empty for none."""
     environment: Mapping[str, str]
@@ -56,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m local",
         description="Starts PostgreSQL, the three services and a demo world of proxies and redirect chains, as make run"
-        " does: make run PROXIES=20 COOLDOWN=5s MAX_WAIT=3s, or make run ARGS='--http-port 9080'.",
+        " does: make run PROXIES=20 COOLDOWN=5s MAX_WAIT=3s TLS=1, or make run ARGS='--http-port 9080'.",
         epilog="Times may carry a unit: 250ms, 5s, 1m. DATABASE_URL in the environment takes the place of the embedded"
         " PostgreSQL. Other settings of the services are taken from the environment as they are.",
     )
@@ -111,6 +113,9 @@ def _parser() -> argparse.ArgumentParser:
         "--stop-with-parent",
         action="store_true",
         help="end when the process that started this one ends, even by kill -9",
+    )
+    run.add_argument(
+        "--tls", action="store_true", help="let the services speak mutual TLS, with certificates made for this run"
     )
     detail = run.add_mutually_exclusive_group()
     detail.add_argument(

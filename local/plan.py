@@ -9,6 +9,9 @@ from local.readiness import GrpcHealth, HttpOk
 from local.supervisor import Process
 
 HOST = "127.0.0.1"
+OPERATOR = "operator"
+IDENTITIES = ("gateway", "pool-manager", "tracer", OPERATOR)
+"""The names in certificates, as the settings of the services have them by default."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,11 @@ class Places:
     def credentials(self) -> Path:
         """The secret files of proxy providers."""
         return self.state / "credentials"
+
+    @property
+    def certificates(self) -> Path:
+        """A directory for each identity, where the services speak mutual TLS."""
+        return self.state / "tls"
 
     @property
     def logs(self) -> Path:
@@ -43,7 +51,7 @@ class Places:
         return self.state / "proxies"
 
 
-def tracer(options: Options) -> Process:
+def tracer(options: Options, places: Places) -> Process:
     """The tracer, allowed to reach the demo network."""
     address = f"{HOST}:{options.tracer_port}"
     return _service(
@@ -55,8 +63,9 @@ def tracer(options: Options) -> Process:
             "TRACER_ALLOWED_NETWORKS": "127.0.0.0/8",
             "TRACER_ALLOWED_HOSTS": ".localhost",
             "TRACER_GRACE": "2s",
+            **_certificate(options, places, "TRACER", "tracer"),
         },
-        GrpcHealth(address),
+        GrpcHealth(address, operator_certificate(options, places)),
     )
 
 
@@ -73,12 +82,13 @@ def pool_manager(options: Options, places: Places, database_url: str) -> Process
             "POOL_CREDENTIALS_DIR": str(places.credentials),
             "POOL_GRACE": "2s",
             "DATABASE_URL": database_url,
+            **_certificate(options, places, "POOL", "pool-manager"),
         },
-        GrpcHealth(address),
+        GrpcHealth(address, operator_certificate(options, places)),
     )
 
 
-def gateway(options: Options, database_url: str) -> Process:
+def gateway(options: Options, places: Places, database_url: str) -> Process:
     """The gateway, in front of the other two."""
     internal = f"{HOST}:{options.internal_port}"
     return _service(
@@ -94,6 +104,7 @@ def gateway(options: Options, database_url: str) -> Process:
             # Ctrl-C is not to wait for a chain that is slow on purpose.
             "GATEWAY_GRACE": "2s",
             "DATABASE_URL": database_url,
+            **_certificate(options, places, "GATEWAY", "gateway"),
         },
         HttpOk(internal, "/readyz"),
     )
@@ -123,6 +134,15 @@ def demo(options: Options, secret: Path, proxies: int) -> Process:
         options.environment,
         HttpOk(f"{HOST}:{options.demo_port}", "/"),
     )
+
+
+def operator_certificate(options: Options, places: Places) -> Path | None:
+    """Returns the directory of what operators show; None where nobody shows anything."""
+    return places.certificates / OPERATOR if options.tls else None
+
+
+def _certificate(options: Options, places: Places, prefix: str, identity: str) -> Mapping[str, str]:
+    return {f"{prefix}_TLS_DIR": str(places.certificates / identity)} if options.tls else {}
 
 
 def _service(options: Options, name: str, settings: Mapping[str, str], ready: GrpcHealth | HttpOk) -> Process:

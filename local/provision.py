@@ -5,6 +5,7 @@ from grpc import aio
 
 from libs.common.pb.clicktrace.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from libs.common.pb.clicktrace.pool.v1 import pool_pb2, pool_pb2_grpc
+from libs.common.rpc import tls
 from libs.common.rpc.client import channel
 from libs.common.rpc.status import from_rpc_error
 from local import offers
@@ -17,7 +18,9 @@ _TIMEOUT = 10.0
 _Metadata = tuple[tuple[str, str], ...]
 
 
-async def provision_proxies(pool: str, *, count: int, port: int, token: str = "") -> str:
+async def provision_proxies(
+    pool: str, *, count: int, port: int, token: str = "", files: tls.Files | None = None
+) -> str:
     """Puts demo proxies 1 to `count` into the pool at `host:port`, and says what changed; a repeat changes nothing."""
     specs = [
         pool_pb2.ProxySpec(
@@ -29,7 +32,7 @@ async def provision_proxies(pool: str, *, count: int, port: int, token: str = ""
         )
         for index in range(1, count + 1)
     ]
-    async with channel(pool) as open_channel:
+    async with channel(pool, files=files) as open_channel:
         stub = pool_pb2_grpc.PoolAdminStub(open_channel)
         try:
             request = pool_pb2.ProvisionProxiesRequest(proxies=specs)
@@ -41,9 +44,9 @@ async def provision_proxies(pool: str, *, count: int, port: int, token: str = ""
     return f"{done.created} new, {done.updated} changed, {done.unchanged} as before"
 
 
-async def retire_proxies(pool: str, *, first: int, last: int, token: str = "") -> bool:
+async def retire_proxies(pool: str, *, first: int, last: int, token: str = "", files: tls.Files | None = None) -> bool:
     """Takes demo proxies `first` to `last` out of the pool; False if the pool manager cannot do that yet."""
-    async with channel(pool) as open_channel:
+    async with channel(pool, files=files) as open_channel:
         stub = pool_pb2_grpc.PoolAdminStub(open_channel)
         try:
             for index in range(first, last + 1):
@@ -57,13 +60,13 @@ async def retire_proxies(pool: str, *, first: int, last: int, token: str = "") -
     return True
 
 
-async def create_offers(gateway: str, *, demo_port: int, token: str = "") -> str:
+async def create_offers(gateway: str, *, demo_port: int, token: str = "", files: tls.Files | None = None) -> str:
     """Creates the demo offers at `host:port`, and says which are new; one that exists with the same URL is left alone.
 
     They name no `max_wait`, so that the setting of the gateway rules.
     """
     created: list[str] = []
-    async with channel(gateway) as open_channel:
+    async with channel(gateway, files=files) as open_channel:
         stub = gateway_pb2_grpc.OfferAdminStub(open_channel)
         for name in offers.chains():
             url = offers.tracking_url(name, demo_port)

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 _PAUSE = 0.03
@@ -23,6 +24,8 @@ class GrpcHealth:
     """A server whose grpc.health.v1 says SERVING."""
 
     address: str
+    certificate: Path | None = None
+    """The directory of the certificate to ask with, where one is needed."""
 
     async def wait(self) -> None:
         """Asks until the answer is SERVING."""
@@ -30,9 +33,11 @@ class GrpcHealth:
         from grpc import aio
         from grpc_health.v1 import health_pb2
 
+        from libs.common.rpc import tls
         from libs.common.rpc.client import channel
 
-        async with channel(self.address) as open_channel:
+        files = tls.Files(self.certificate) if self.certificate else None
+        async with channel(self.address, files=files) as open_channel:
             check = open_channel.unary_unary(
                 "/grpc.health.v1.Health/Check",
                 request_serializer=health_pb2.HealthCheckRequest.SerializeToString,

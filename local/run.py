@@ -5,7 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from local import checks, credentials, plan
 from local.console import Console
@@ -16,6 +16,9 @@ from local.plan import HOST, Places
 from local.postgres import EmbeddedPostgres
 from local.supervisor import Process, Supervisor
 from local.table import addresses
+
+if TYPE_CHECKING:
+    from libs.common.rpc import tls
 
 _START_PATIENCE = 40.0
 _MIGRATION_PATIENCE = 120.0
@@ -95,9 +98,11 @@ class _Run:
         proxies = max(options.proxies, self._proxies_before)
         checks.check_ports(options, proxies)
         secret = credentials.ensure(self._places.credentials)
+        if options.tls:
+            await self._step("certificates", self._certify)
         async with asyncio.TaskGroup() as group:
             # What needs no database loads while the database starts; the services wait for what they need to be ready.
-            tracer = group.create_task(self._launch("tracer", plan.tracer(options)))
+            tracer = group.create_task(self._launch("tracer", plan.tracer(options, self._places)))
             demo = group.create_task(self._launch("demo world", plan.demo(options, secret, proxies)))
             database_url = await self._step("postgres", self._database)
             pool_schema = group.create_task(self._migrate("pool_manager", database_url))
@@ -106,9 +111,22 @@ class _Run:
             await self._launch("pool_manager", plan.pool_manager(options, self._places, database_url))
             provisioning = group.create_task(self._provision())
             await asyncio.gather(click_schema, tracer, demo)
-            await self._launch("gateway", plan.gateway(options, database_url))
+            await self._launch("gateway", plan.gateway(options, self._places, database_url))
             await provisioning
             await self._step("demo offers", self._create_offers, remark=str)
+
+    async def _certify(self) -> None:
+        # Late: who runs without TLS need not wait for this to load.
+        from local import authority
+
+        authority.issue_all(self._places.certificates, plan.IDENTITIES)
+
+    def _files(self) -> "tls.Files | None":
+        """Returns what an operator shows, where the services want to see something."""
+        from libs.common.rpc import tls
+
+        directory = plan.operator_certificate(self._options, self._places)
+        return tls.Files(directory) if directory else None
 
     async def _launch(self, name: str, process: Process) -> None:
         await self._step(name, lambda: self._supervisor.start(process, patience=_START_PATIENCE))
@@ -141,14 +159,17 @@ class _Run:
 
         options, pool = self._options, f"{HOST}:{self._options.pool_port}"
         token = options.environment.get("POOL_OPERATOR_TOKEN", "")
+        files = self._files()
         await self._step(
             "demo proxies",
-            lambda: provision.provision_proxies(pool, count=options.proxies, port=options.proxy_port, token=token),
+            lambda: provision.provision_proxies(
+                pool, count=options.proxies, port=options.proxy_port, token=token, files=files
+            ),
             remark=str,
         )
         known = self._proxies_before
         if known > options.proxies:
-            if await provision.retire_proxies(pool, first=options.proxies + 1, last=known, token=token):
+            if await provision.retire_proxies(pool, first=options.proxies + 1, last=known, token=token, files=files):
                 known = options.proxies
             else:
                 self._console.note(f"the pool keeps all {known} demo proxies of an earlier run, and all of them listen")
@@ -159,7 +180,7 @@ class _Run:
 
         token = self._options.environment.get("GATEWAY_OPERATOR_TOKEN", "")
         return await provision.create_offers(
-            f"{HOST}:{self._options.grpc_port}", demo_port=self._options.demo_port, token=token
+            f"{HOST}:{self._options.grpc_port}", demo_port=self._options.demo_port, token=token, files=self._files()
         )
 
     async def _step(

@@ -1,9 +1,10 @@
 """The table of addresses that a run ends its start with."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from local.options import ROOT, Options
-from local.plan import HOST, Places
+from local.plan import HOST, Places, operator_certificate
 
 _EXAMPLE = "gclid=abc123"
 
@@ -24,12 +25,18 @@ def addresses(options: Options, places: Places, *, embedded: bool) -> Iterator[t
     yield "gRPC", "  ".join(f"{name} {HOST}:{port}" for name, port in servers.items())
     metrics = (options.internal_port, options.pool_metrics_port, options.tracer_metrics_port)
     yield "metrics", "  ".join(f"http://{HOST}:{port}/metrics" for port in metrics)
-    yield "operator", f"grpcurl -plaintext {HOST}:{options.pool_port} clicktrace.pool.v1.PoolAdmin/GetPoolStatus"
+    shown = "-plaintext"
+    if certificate := operator_certificate(options, places):
+        directory = _short(certificate)
+        shown = f"-cacert {directory}/ca.crt -cert {directory}/tls.crt -key {directory}/tls.key"
+    yield "operator", f"grpcurl {shown} {HOST}:{options.pool_port} clicktrace.pool.v1.PoolAdmin/GetPoolStatus"
     yield "demo network", f"http://{HOST}:{options.demo_port}/"
     if embedded:
-        path = places.database_url
-        yield "database", f'psql "$(cat {path.relative_to(ROOT) if path.is_relative_to(ROOT) else path})"'
-    logs = places.logs
-    yield "logs", f"{logs.relative_to(ROOT) if logs.is_relative_to(ROOT) else logs}/"
+        yield "database", f'psql "$(cat {_short(places.database_url)})"'
+    yield "logs", f"{_short(places.logs)}/"
     yield "", ""
     yield "Ctrl-C", "stops everything"
+
+
+def _short(path: Path) -> Path:
+    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path

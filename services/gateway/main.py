@@ -121,6 +121,11 @@ async def gateway(config: GatewaySettings, stop: asyncio.Event) -> AsyncIterator
         pool_channel = await stack.enter_async_context(
             client.channel(config.pool_target, files=files, identity=config.pool_identity)
         )
+        pool_admin_channel = pool_channel
+        if config.pool_admin_target:
+            pool_admin_channel = await stack.enter_async_context(
+                client.channel(config.pool_admin_target, files=files, identity=config.pool_identity)
+            )
         tracer_channel = await stack.enter_async_context(
             client.channel(config.tracer_target, files=files, identity=config.tracer_identity)
         )
@@ -187,7 +192,7 @@ async def gateway(config: GatewaySettings, stop: asyncio.Event) -> AsyncIterator
         stack.callback(feed.close)
         internal_routes = InternalRoutes(
             lambda: not stop.is_set(),
-            pool=PoolMaintenance(pool_channel),
+            pool=PoolMaintenance(pool_admin_channel),
             click_log=maintenance,
             operator_token=token,
         )

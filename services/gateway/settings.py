@@ -21,7 +21,7 @@ class GatewaySettings(DatabaseSettings, OperatorSettings, ServerSettings):
 
     model_config = SettingsConfigDict(env_prefix="GATEWAY_")
 
-    _exposed: ClassVar[tuple[str, ...]] = ("grpc_listen", "pool_target", "tracer_target")
+    _exposed: ClassVar[tuple[str, ...]] = ("grpc_listen", "pool_target", "pool_admin_target", "tracer_target")
 
     listen: Address = Address("127.0.0.1", 8080)
     """The public port: the click endpoint and nothing else."""
@@ -31,6 +31,8 @@ class GatewaySettings(DatabaseSettings, OperatorSettings, ServerSettings):
     """OfferAdmin and ClickLog."""
     pool_target: str = "dns:///127.0.0.1:50051"
     """Where the pool managers are."""
+    pool_admin_target: str | None = None
+    """Where their PoolAdmin is, if that has a port of its own; where they are if not set."""
     tracer_target: str = "dns:///127.0.0.1:50052"
     """Where the tracers are."""
     pool_identity: str = "pool-manager"

@@ -18,10 +18,12 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 import aiohttp
+from grpc import aio
 from yarl import URL
 
 from libs.common.pb.clicktrace.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from libs.common.pb.clicktrace.pool.v1 import pool_pb2, pool_pb2_grpc
+from libs.common.rpc import tls
 from libs.common.rpc.client import channel
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -174,9 +176,14 @@ class System:
             await response.read()
             return Answer(response.status, response.headers.copy(), clock() - began)
 
+    def _channel(self, port: str) -> aio.Channel:
+        """Opens a channel as an operator."""
+        files = tls.Files(self.state / "tls" / "operator") if "--tls" in self.options else None
+        return channel(f"dns:///127.0.0.1:{self.ports[port]}", files=files)
+
     async def recorded(self, click_id: str) -> gateway_pb2.Click:
         """Returns what the log says of a click."""
-        async with channel(f"dns:///127.0.0.1:{self.ports['grpc']}") as opened:
+        async with self._channel("grpc") as opened:
             stub: Any = gateway_pb2_grpc.ClickLogStub(opened)
             response = await stub.GetClick(gateway_pb2.GetClickRequest(click_id=click_id), wait_for_ready=True)
         click: gateway_pb2.Click = response.click
@@ -191,7 +198,7 @@ class System:
 
     async def status(self) -> pool_pb2.PoolStatus:
         """Counts the pool."""
-        async with channel(f"dns:///127.0.0.1:{self.ports['pool']}") as opened:
+        async with self._channel("pool") as opened:
             stub: Any = pool_pb2_grpc.PoolAdminStub(opened)
             response = await stub.GetPoolStatus(pool_pb2.GetPoolStatusRequest(), wait_for_ready=True)
         total: pool_pb2.PoolStatus = response.total
