@@ -12,6 +12,7 @@ from typing import Any
 
 import asyncpg
 from aiohttp import web
+from grpc import aio
 
 from libs.common import database, lifecycle, logs, settings, telemetry
 from libs.common.errors import ClicktraceError
@@ -58,6 +59,15 @@ class Ports:
     public: int
     internal: int
     grpc: int
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """The channels to the services around."""
+
+    pool: aio.Channel
+    pool_admin: aio.Channel
+    tracer: aio.Channel
 
 
 def main() -> None:
@@ -118,25 +128,15 @@ async def gateway(config: GatewaySettings, stop: asyncio.Event) -> AsyncIterator
             Journal(log_table, capacity=config.journal_capacity, on_drop=observing.records_dropped)
         )
 
-        pool_channel = await stack.enter_async_context(
-            client.channel(config.pool_target, files=files, identity=config.pool_identity)
-        )
-        pool_admin_channel = pool_channel
-        if config.pool_admin_target:
-            pool_admin_channel = await stack.enter_async_context(
-                client.channel(config.pool_admin_target, files=files, identity=config.pool_identity)
-            )
-        tracer_channel = await stack.enter_async_context(
-            client.channel(config.tracer_target, files=files, identity=config.tracer_identity)
-        )
+        around = await stack.enter_async_context(_neighbours(config, files))
         holder = f"gateway@{socket.gethostname()}/{os.getpid()}"
-        pool = await stack.enter_async_context(PoolClient(pool_channel, holder=holder, ttl=config.lease_ttl))
+        pool = await stack.enter_async_context(PoolClient(around.pool, holder=holder, ttl=config.lease_ttl))
         background = Background(limit=config.max_traces)
         stack.push_async_callback(background.drain, config.grace)
         joining = Joining(journeys, log_table, background, lead_for=config.trace_timeout + GIVE_UP_MARGIN)
         landings = LastLandings()
         landings.load(await log_table.recent_landings(book.names()))
-        tracer = TracerClient(tracer_channel)
+        tracer = TracerClient(around.tracer)
         clicks = Clicks(
             offers=book,
             gate=Admission(
@@ -192,7 +192,7 @@ async def gateway(config: GatewaySettings, stop: asyncio.Event) -> AsyncIterator
         stack.callback(feed.close)
         internal_routes = InternalRoutes(
             lambda: not stop.is_set(),
-            pool=PoolMaintenance(pool_admin_channel),
+            pool=PoolMaintenance(around.pool_admin),
             click_log=maintenance,
             operator_token=token,
         )
@@ -211,6 +211,21 @@ async def gateway(config: GatewaySettings, stop: asyncio.Event) -> AsyncIterator
         public_port = await stack.enter_async_context(_listening(public, config.listen))
         yield Ports(public_port, internal_port, grpc_server.port)
         stop.set()
+
+
+@asynccontextmanager
+async def _neighbours(config: GatewaySettings, files: tls.Files | None) -> AsyncIterator[Neighbours]:
+    """Opens the channels and closes them."""
+
+    def opened(target: str, identity: str) -> aio.Channel:
+        return client.channel(target, files=files, identity=identity)
+
+    async with (
+        opened(config.pool_target, config.pool_identity) as pool,
+        opened(config.pool_admin_target or config.pool_target, config.pool_identity) as pool_admin,
+        opened(config.tracer_target, config.tracer_identity) as tracer,
+    ):
+        yield Neighbours(pool, pool_admin, tracer)
 
 
 def _admin_service(admin: OfferAdmin, token: str) -> Service:
