@@ -195,6 +195,8 @@ class LeaseWanted:
     offer: str
     wait: float
     """How long the pool may keep the caller waiting for an IP, in seconds."""
+    click_id: str = ""
+    """The click that the IP is for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ class HeldLease:
     fence: int
     proxy: Proxy
     expire_time: datetime
+    click_id: str
     asked: float
     """When the call that last extended it was begun."""
     deadline: float
@@ -154,6 +155,7 @@ class PoolClient:
             offer=wanted.offer,
             holder=self._holder,
             ttl=times.to_duration(self._ttl),
+            click_id=wanted.click_id,
         )
         loop = asyncio.get_running_loop()
         until = loop.time() + wanted.wait
@@ -183,26 +185,27 @@ class PoolClient:
         request.ttl.CopyFrom(times.to_duration(ttl))
         asked = asyncio.get_running_loop().time()
         response = await _translated(self._stub.Lease(request, timeout=wait + _CALL_TIMEOUT))
-        return self._granted(response, asked, ttl)
+        return self._granted(request, response, asked, ttl)
 
     async def _batch_lease(self, requests: Sequence[pb.LeaseRequest]) -> Sequence[HeldLease | Exception]:
         asked = asyncio.get_running_loop().time()
         call = self._stub.BatchLease(pb.BatchLeaseRequest(requests=requests), timeout=_CALL_TIMEOUT)
         response = await _translated(call)
         return [
-            self._granted(result.response, asked, self._ttl)
+            self._granted(request, result.response, asked, self._ttl)
             if result.HasField("response")
             else status.from_status(result.error)
-            for result in response.results
+            for request, result in zip(requests, response.results, strict=True)
         ]
 
-    def _granted(self, response: pb.LeaseResponse, asked: float, ttl: float) -> HeldLease:
+    def _granted(self, request: pb.LeaseRequest, response: pb.LeaseResponse, asked: float, ttl: float) -> HeldLease:
         lease = response.lease
         return HeldLease(
             lease_id=lease.lease_id,
             fence=lease.fence,
             proxy=_proxy(lease.proxy),
             expire_time=times.to_datetime(lease.expire_time),
+            click_id=request.click_id,
             asked=asked,
             deadline=asked + ttl - self._margin,
         )
@@ -250,6 +253,7 @@ class PoolClient:
             failure_reason=held.failure_reason[:128],
             trace_time=times.to_duration(held.trace_time),
             bytes=held.bytes,
+            click_id=held.click_id,
         )
         reason = ""
         for attempt in range(_RELEASE_TRIES):

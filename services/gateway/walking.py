@@ -97,7 +97,13 @@ class Walker:
         """Walks the chain once through one IP. Raises ClicktraceError when there is no IP, or no result."""
         click, offer = running.click, running.offer
         asked = asyncio.get_running_loop().time()
-        wanted = LeaseWanted(f"{click.click_id}-{number}", offer.country, offer.name, wait=max(0.0, deadline - asked))
+        wanted = LeaseWanted(
+            f"{click.click_id}-{number}",
+            offer.country,
+            offer.name,
+            wait=max(0.0, deadline - asked),
+            click_id=click.click_id,
+        )
         try:
             async with asyncio.timeout_at(deadline) as patience, self._pool.lease(wanted) as lease:
                 # Nobody waits for an IP any longer than the visitor; but with one, the trace has limits of its own.

@@ -28,6 +28,7 @@ from typing import Protocol, Self, TypeVar
 
 from libs.common import logs
 from libs.common.errors import ClicktraceError, Code
+from services.pool_manager import lease_log
 from services.pool_manager.bulk import Bulk
 from services.pool_manager.fairness import Shares
 from services.pool_manager.model import (
@@ -192,9 +193,9 @@ class Leasing:
 
     async def release(self, request: ReleaseRequest) -> Released:
         """Ends a lease; raises FAILED_PRECONDITION/LEASE_LOST or NOT_FOUND/UNKNOWN_LEASE."""
-        released = _held(await self._releases.submit(request))
-        self._observer.released(request.outcome, released)
-        return released
+        answer = await self._releases.submit(request)
+        self._observe_release(request, answer)
+        return _held(answer)
 
     async def lease_all(
         self, requests: Sequence[LeaseRequest], deadline: float | None = None
@@ -238,8 +239,7 @@ class Leasing:
         """Ends many leases at once."""
         answers = await self._releases.submit_all(requests)
         for request, answer in zip(requests, answers, strict=True):
-            if isinstance(answer, Released):
-                self._observer.released(request.outcome, answer)
+            self._observe_release(request, answer)
         return [not_held(answer) if isinstance(answer, NotHeld) else answer for answer in answers]
 
     async def _observed(self, request: LeaseRequest, work: Coroutine[None, None, Grant], began: float) -> Grant:
@@ -253,10 +253,16 @@ class Leasing:
         return grant
 
     def _observe(self, request: LeaseRequest, answer: Grant | ClicktraceError, began: float) -> None:
+        lease_log.leased(request, answer)
         if isinstance(answer, Grant):
             self._observer.granted(request, answer, _now() - began)
         else:
             self._observer.refused(request, answer.reason)
+
+    def _observe_release(self, request: ReleaseRequest, answer: Released | NotHeld | ClicktraceError) -> None:
+        if isinstance(answer, Released):
+            self._observer.released(request.outcome, answer)
+        lease_log.released(request, not_held(answer) if isinstance(answer, NotHeld) else answer)
 
     async def _granted(self, request: LeaseRequest, limit: float) -> Grant:
         answer = await self._attempts(request)

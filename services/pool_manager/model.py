@@ -88,6 +88,8 @@ class LeaseRequest:
     holder: str
     ttl: float
     wait: float
+    click_id: str = ""
+    """The click that the IP is for, to be found in the logs; empty for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +156,8 @@ class ReleaseRequest:
     failure_reason: str
     trace_time: float | None
     bytes: int
+    click_id: str = ""
+    """The click that the IP was for, to be found in the logs; empty for none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -185,6 +185,7 @@ def _lease_request(message: pool_pb2.LeaseRequest) -> LeaseRequest:
         holder=message.holder,
         ttl=_span(message, "ttl", message.ttl),
         wait=_span(message, "wait", message.wait),
+        click_id=message.click_id,
     )
 
 
@@ -200,6 +201,7 @@ def _release_request(message: pool_pb2.ReleaseRequest) -> ReleaseRequest:
         failure_reason=message.failure_reason,
         trace_time=_span(message, "trace_time", message.trace_time),
         size=message.bytes,
+        click_id=message.click_id,
     )
 
 

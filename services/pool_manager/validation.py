@@ -26,7 +26,14 @@ _NAME = re.compile(r"""[^\x00-\x1f\x7f-\x9f\u2028\u2029'"`\\]*""")
 
 
 def lease_request(
-    *, request_id: str, country: str, offer: str, holder: str, ttl: float | None, wait: float | None
+    *,
+    request_id: str,
+    country: str,
+    offer: str,
+    holder: str,
+    ttl: float | None,
+    wait: float | None,
+    click_id: str = "",
 ) -> LeaseRequest:
     """Checks a LeaseRequest; spans of time are in seconds."""
     faults: list[Violation] = []
@@ -36,11 +43,12 @@ def lease_request(
     code = check_country(faults, "country", country) if country else ""
     check_name(faults, "offer", offer)
     check_name(faults, "holder", holder)
+    check_name(faults, "click_id", click_id)
     ttl = check_span(faults, "ttl", DEFAULT_TTL if ttl is None else ttl, _TTL)
     wait = check_span(faults, "wait", 0.0 if wait is None else wait, _WAIT)
     if faults:
         raise invalid_request(faults)
-    return LeaseRequest(request_id, code, offer, holder, ttl, wait)
+    return LeaseRequest(request_id, code, offer, holder, ttl, wait, click_id)
 
 
 def heartbeat_request(lease_id: str, fence: int, ttl: float | None) -> HeartbeatRequest:
@@ -54,7 +62,14 @@ def heartbeat_request(lease_id: str, fence: int, ttl: float | None) -> Heartbeat
 
 
 def release_request(
-    *, lease_id: str, fence: int, outcome: str, failure_reason: str, trace_time: float | None, size: int
+    *,
+    lease_id: str,
+    fence: int,
+    outcome: str,
+    failure_reason: str,
+    trace_time: float | None,
+    size: int,
+    click_id: str = "",
 ) -> ReleaseRequest:
     """Checks a ReleaseRequest; `outcome` is the name of the enum value, `trace_time` in seconds, `size` in bytes."""
     faults: list[Violation] = []
@@ -62,13 +77,15 @@ def release_request(
     if outcome not in Outcome.__members__:
         faults.append(Violation("outcome", f"must be one of {', '.join(Outcome.__members__)}"))
     check_name(faults, "failure_reason", failure_reason)
+    check_name(faults, "click_id", click_id)
     if trace_time is not None:
         check_span(faults, "trace_time", trace_time, _TRACE_TIME)
     if size < 0:
         faults.append(Violation("bytes", f"is {size}; give 0 or more"))
     if faults:
         raise invalid_request(faults)
-    return ReleaseRequest(lease_token(lease_id, fence), Outcome[outcome], failure_reason, trace_time, size)
+    token = lease_token(lease_id, fence)
+    return ReleaseRequest(token, Outcome[outcome], failure_reason, trace_time, size, click_id)
 
 
 def batch_size(size: int) -> None:

@@ -60,7 +60,7 @@ def observe_hop(request: TraceRequest, hop: Hop) -> None:
     if logging_hops:
         log.debug(
             "trace.hop",
-            trace=request.trace_id,
+            click_id=request.trace_id,
             index=hop.index,
             host=url.host,
             status=hop.status,
@@ -116,7 +116,7 @@ def observe_result(request: TraceRequest, result: Result) -> None:
     url = urls.parse(result.final_url)
     log.info(
         "trace.ended",
-        trace=request.trace_id,
+        click_id=request.trace_id,
         stop=result.stop_reason.name,
         hops=result.hops,
         host=url.host if url is not None else "",

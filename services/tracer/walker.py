@@ -133,7 +133,7 @@ class Walk:
                     hop, following = self._judge(url, await self._fetch(session, url))
                 except Exception:
                     # A bug of ours must not cost the caller the hops it has, nor the result it waits for.
-                    log.exception("walk.failed", trace=self._request.trace_id, host=url.host)
+                    log.exception("walk.failed", click_id=self._request.trace_id, host=url.host)
                     self._target_reached = True
                     yield self._result(url.href, _BUG, url)
                     return

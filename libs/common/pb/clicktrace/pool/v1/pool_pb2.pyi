@@ -93,20 +93,22 @@ class Lease(_message.Message):
     def __init__(self, lease_id: _Optional[str] = ..., fence: _Optional[int] = ..., proxy: _Optional[_Union[Proxy, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class LeaseRequest(_message.Message):
-    __slots__ = ("request_id", "country", "offer", "holder", "ttl", "wait")
+    __slots__ = ("request_id", "country", "offer", "holder", "ttl", "wait", "click_id")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     COUNTRY_FIELD_NUMBER: _ClassVar[int]
     OFFER_FIELD_NUMBER: _ClassVar[int]
     HOLDER_FIELD_NUMBER: _ClassVar[int]
     TTL_FIELD_NUMBER: _ClassVar[int]
     WAIT_FIELD_NUMBER: _ClassVar[int]
+    CLICK_ID_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     country: str
     offer: str
     holder: str
     ttl: _duration_pb2.Duration
     wait: _duration_pb2.Duration
-    def __init__(self, request_id: _Optional[str] = ..., country: _Optional[str] = ..., offer: _Optional[str] = ..., holder: _Optional[str] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., wait: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    click_id: str
+    def __init__(self, request_id: _Optional[str] = ..., country: _Optional[str] = ..., offer: _Optional[str] = ..., holder: _Optional[str] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., wait: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., click_id: _Optional[str] = ...) -> None: ...
 
 class LeaseResponse(_message.Message):
     __slots__ = ("lease", "db_time")
@@ -135,20 +137,22 @@ class HeartbeatResponse(_message.Message):
     def __init__(self, expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., db_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ReleaseRequest(_message.Message):
-    __slots__ = ("lease_id", "fence", "outcome", "failure_reason", "trace_time", "bytes")
+    __slots__ = ("lease_id", "fence", "outcome", "failure_reason", "trace_time", "bytes", "click_id")
     LEASE_ID_FIELD_NUMBER: _ClassVar[int]
     FENCE_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     FAILURE_REASON_FIELD_NUMBER: _ClassVar[int]
     TRACE_TIME_FIELD_NUMBER: _ClassVar[int]
     BYTES_FIELD_NUMBER: _ClassVar[int]
+    CLICK_ID_FIELD_NUMBER: _ClassVar[int]
     lease_id: str
     fence: int
     outcome: Outcome
     failure_reason: str
     trace_time: _duration_pb2.Duration
     bytes: int
-    def __init__(self, lease_id: _Optional[str] = ..., fence: _Optional[int] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., failure_reason: _Optional[str] = ..., trace_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., bytes: _Optional[int] = ...) -> None: ...
+    click_id: str
+    def __init__(self, lease_id: _Optional[str] = ..., fence: _Optional[int] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., failure_reason: _Optional[str] = ..., trace_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., bytes: _Optional[int] = ..., click_id: _Optional[str] = ...) -> None: ...
 
 class ReleaseResponse(_message.Message):
     __slots__ = ("available_time", "db_time")
