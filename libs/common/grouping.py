@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Generic, NamedTuple, Self, TypeVar
 
-from opentelemetry.trace import SpanContext
+from opentelemetry import trace
+from opentelemetry.trace import Span
 
 from libs.common import metrics, spans
 
@@ -21,7 +22,7 @@ Result = TypeVar("Result")
 class _Entry(NamedTuple, Generic[Item, Result]):
     item: Item
     future: "asyncio.Future[Result]"
-    context: SpanContext
+    span: Span
 
 
 class Grouper(Generic[Item, Result]):
@@ -63,7 +64,7 @@ class Grouper(Generic[Item, Result]):
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Finishes everything that was submitted, then stops."""
         self._closing = True
@@ -80,7 +81,7 @@ class Grouper(Generic[Item, Result]):
         if self._closing or self._worker is None:
             raise RuntimeError("the grouper is not running")
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Entry(item, future, spans.current()))
+        self._waiting.append(_Entry(item, future, trace.get_current_span()))
         self._wake.set()
         return await future
 
@@ -107,7 +108,7 @@ class Grouper(Generic[Item, Result]):
         results: Sequence[Result | Exception]
         self._metrics.ran(len(group))
         try:
-            with spans.group(self._name, [entry.context for entry in group]):
+            with spans.group(self._name, [entry.span for entry in group]):
                 results = await self._run([entry.item for entry in group])
         except Exception as error:  # noqa: BLE001 - it belongs to the submitters; the worker lives on for the next group
             results = [error] * len(group)

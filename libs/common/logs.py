@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from contextlib import AbstractContextManager
 from typing import Literal
 
 import structlog
@@ -82,6 +83,11 @@ def setup(service: str, fmt: Format = "auto", level: str = "info") -> None:
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     logging.getLogger("asyncio").setLevel(logging.WARNING)
+
+
+def about(**pairs: str) -> AbstractContextManager[None]:
+    """Adds pairs to everything that is logged inside the block, and in the tasks that are begun there."""
+    return structlog.contextvars.bound_contextvars(**pairs)
 
 
 def get(name: str) -> structlog.stdlib.BoundLogger:

@@ -5,7 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from libs.common import logs
+from opentelemetry import trace
+from opentelemetry.trace import Span
+
+from libs.common import logs, spans
 from libs.common.errors import ClicktraceError, Code
 from services.gateway import landing
 from services.gateway.background import Background
@@ -25,6 +28,7 @@ from services.gateway.running import RunningClick, Walk
 from services.gateway.walking import Walker
 
 log = logs.get(__name__)
+_tracer = trace.get_tracer(__name__)
 
 # An answer may wait this long to be on record. At the deadline only so long: the visitor has waited enough, and the
 # click itself is on record since it began. Under pressure not much longer: then the database may be what is slow.
@@ -235,6 +239,10 @@ class Clicks:
 
     async def _pursue(self, running: RunningClick, deadline: float) -> None:
         """Brings the trace of a click to its end, and puts that on record if the visitor did not wait for it."""
+        with _tracer.start_as_current_span("journey", record_exception=False, set_status_on_exception=False) as span:
+            await self._pursue_in(span, running, deadline)
+
+    async def _pursue_in(self, span: Span, running: RunningClick, deadline: float) -> None:
         result: WalkResult | None = None
         failure = "INTERNAL_ERROR"
         try:
@@ -250,10 +258,14 @@ class Clicks:
             raise
         finally:
             running.end(result, failure)
+            if failure:
+                spans.fail(span, failure)
             seconds = asyncio.get_running_loop().time() - running.click.started
             for observer in self._observers:
                 observer.ended(running, seconds)
             if running.is_late:
+                # The visitor's span is over, and this one outlives it.
+                span.add_link(spans.context_of(running.click.click_id), {"clicktrace.link": "late"})
                 self._store.put(running.record())
                 log.info(
                     "click.ended",
@@ -272,6 +284,7 @@ class Clicks:
             walk = await self._joining.join(identity, running.walk)
             if walk is not running.walk:
                 running.walk = walk
+                trace.get_current_span().add_link(spans.context_of(walk.click_id), {"clicktrace.link": "joined"})
                 await walk.ended.wait()
                 if walk.result is None:
                     raise ClicktraceError(Code.ABORTED, walk.failure, "the trace that this click joined found nothing")

@@ -12,13 +12,16 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol, Self
 
-from opentelemetry.trace import SpanContext
+from opentelemetry import trace
+from opentelemetry.trace import Span
 
 from libs.common import logs, metrics, spans
 from libs.common.errors import ClicktraceError
 from services.gateway.model import ClickRecord
 
 log = logs.get(__name__)
+
+_tracer = trace.get_tracer(__name__)
 
 # The ids of a group go into one notification, which holds 8,000 bytes.
 _GROUP = 200
@@ -36,7 +39,8 @@ class RecordStore(Protocol):
 @dataclass(slots=True)
 class _Entry:
     record: ClickRecord
-    context: SpanContext
+    span: Span
+    """From the moment the first snapshot came until the last is written."""
     waiting: list[asyncio.Future[bool]] = field(default_factory=list)
 
 
@@ -79,7 +83,7 @@ class Journal:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._metrics.close()
         self._closing.set()
@@ -90,7 +94,8 @@ class Journal:
             async with asyncio.timeout(self._close_within):
                 await self._worker
         except TimeoutError:
-            self._drop(len(self._entries))
+            for entry in self._entries.values():
+                self._drop(entry, "JOURNAL_CLOSED")
             log.error("journal.lost", clicks=len(self._entries))  # noqa: TRY400 - the stack says nothing more
 
     def put(self, record: ClickRecord) -> None:
@@ -119,8 +124,8 @@ class Journal:
             while len(self._entries) >= self._capacity:
                 _, lost = self._entries.popitem(last=False)
                 self._release(lost, written=False)
-                self._drop(1)
-            entry = _Entry(record, spans.current())
+                self._drop(lost, "JOURNAL_FULL")
+            entry = _Entry(record, _tracer.start_span("record"))
             self._entries[record.click_id] = entry
         elif record.version > entry.record.version:
             entry.record = record
@@ -161,15 +166,16 @@ class Journal:
             pause = _FIRST_PAUSE
             for entry in group:
                 self._release(entry, written=True)
+                entry.span.end()
 
     async def _write(self, group: Sequence[_Entry]) -> None:
         """Writes a group; where the store refuses one of it, writes them one by one and drops the refused ones."""
         try:
-            with spans.group("record.group", [entry.context for entry in group]):
+            with spans.group("record.group", [entry.span for entry in group]):
                 await self._store.write([entry.record for entry in group])
         except ValueError as error:
             if len(group) == 1:
-                self._drop(1)
+                self._drop(group[0], "RECORD_REFUSED")
                 click_id = group[0].record.click_id
                 log.error("journal.refused", click_id=click_id, error=str(error))  # noqa: TRY400 - as above
                 return
@@ -184,10 +190,15 @@ class Journal:
             if newer is None:
                 self._entries[entry.record.click_id] = entry
                 self._entries.move_to_end(entry.record.click_id, last=False)
+            else:
+                entry.span.end()
 
-    def _drop(self, clicks: int) -> None:
-        self.dropped += clicks
-        self._on_drop(clicks)
+    def _drop(self, entry: _Entry, why: str) -> None:
+        """Counts a click that is not in the log as it ended, and says so in its trace."""
+        self.dropped += 1
+        self._on_drop(1)
+        spans.fail(entry.span, why)
+        entry.span.end()
 
     @staticmethod
     def _release(entry: _Entry, *, written: bool) -> None:

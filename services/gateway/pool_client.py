@@ -9,8 +9,9 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from grpc import aio
+from opentelemetry import trace
 
-from libs.common import logs
+from libs.common import logs, spans
 from libs.common.errors import ClicktraceError, Code
 from libs.common.grouping import Grouper
 from libs.common.pb.clicktrace.pool.v1 import pool_pb2 as pb
@@ -20,6 +21,7 @@ from services.gateway.background import Background
 from services.gateway.model import LeaseWanted, Outcome, Proxy
 
 log = logs.get(__name__)
+_tracer = trace.get_tracer(__name__)
 
 _MAX_GROUP = 1_000
 _CALL_TIMEOUT = 3.0
@@ -114,12 +116,12 @@ class PoolClient:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Gives back what is being given back, then stops."""
-        await self._leases.__aexit__(kind, error, trace)
+        await self._leases.__aexit__(kind, error, traceback)
         await self._returning.drain(_CALL_TIMEOUT)
-        await self._releases.__aexit__(kind, error, trace)
+        await self._releases.__aexit__(kind, error, traceback)
         await self._beating.drain(0)
 
     @asynccontextmanager
@@ -130,7 +132,12 @@ class PoolClient:
         DEADLINE_EXCEEDED with reason POOL_UNAVAILABLE or POOL_TIMEOUT. A lease that is lost cancels what the block
         waits for, and the block is left with FAILED_PRECONDITION/LEASE_LOST.
         """
-        held = await self._acquire(wanted)
+        with _tracer.start_as_current_span("lease", record_exception=False, set_status_on_exception=False) as span:
+            try:
+                held = await self._acquire(wanted)
+            except ClicktraceError as error:
+                spans.fail(span, error.reason)
+                raise
         self._held[held.lease_id] = held
         timeout = asyncio.timeout_at(held.deadline)
         try:
@@ -258,14 +265,16 @@ class PoolClient:
         reason = ""
         for attempt in range(_RELEASE_TRIES):
             await asyncio.sleep(_RELEASE_PAUSE * attempt)
-            try:
-                await self._releases.submit(request)
-            except ClicktraceError as error:
-                reason = error.reason
-                if reason in _GONE:
-                    break
-            else:
-                return
+            with _tracer.start_as_current_span("release") as span:
+                try:
+                    await self._releases.submit(request)
+                except ClicktraceError as error:
+                    reason = error.reason
+                    spans.fail(span, reason)
+                    if reason in _GONE:
+                        break
+                else:
+                    return
         log.warning("release.failed", lease_id=held.lease_id, reason=reason, hint="its IP comes back by the TTL")
 
     async def _batch_release(self, requests: Sequence[pb.ReleaseRequest]) -> Sequence[Exception | None]:

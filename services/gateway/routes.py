@@ -10,9 +10,9 @@ from typing import Protocol
 
 from aiohttp import web
 from opentelemetry import trace
-from opentelemetry.trace import SpanKind, Status, StatusCode
+from opentelemetry.trace import SpanKind
 
-from libs.common import logs, metrics
+from libs.common import logs, metrics, spans
 from libs.common.errors import ClicktraceError, Violation, invalid_request
 from libs.common.rpc.auth import require_operator
 from services.gateway import problems
@@ -22,7 +22,6 @@ from services.gateway.model import Answer, Click, Decision, PoolUpkeep
 from services.gateway.parameters import SplitUrl, ascii_octets, parse, take_offer, wire_safe
 
 log = logs.get(__name__)
-_tracer = trace.get_tracer(__name__)
 
 PATHS = ("/track-hit", "/functions/v1/track-hit")
 """The click endpoint, and the same under the path that the seed's links have."""
@@ -88,9 +87,11 @@ class PublicRoutes:
         return response
 
     async def _spanned(self, request: web.BaseRequest, split: SplitUrl) -> web.Response:
-        with _tracer.start_as_current_span(
+        click_id = new_click_id()
+        with spans.root(
             f"{request.method} /track-hit",
             # A visitor's own `traceparent` is not followed: strangers would choose what is sampled.
+            of=click_id,
             kind=SpanKind.SERVER,
             attributes={
                 "http.request.method": request.method,
@@ -99,40 +100,40 @@ class PublicRoutes:
                 "url.scheme": request.scheme,
                 "network.protocol.version": f"{request.version.major}.{request.version.minor}",
             },
-            record_exception=False,
-            set_status_on_exception=False,
         ) as span:
             try:
-                response = await self._click(request, split.query or "", span)
+                response = await self._click(request, split.query or "", click_id, span)
             except Exception as error:
-                span.set_attribute("error.type", type(error).__qualname__)
-                span.set_status(Status(StatusCode.ERROR))
+                spans.fail(span, type(error).__qualname__)
                 raise
             span.set_attribute("http.response.status_code", response.status)
             return response
 
-    async def _click(self, request: web.BaseRequest, query: str, span: trace.Span) -> web.Response:
+    async def _click(self, request: web.BaseRequest, query: str, click_id: str, span: trace.Span) -> web.Response:
         try:
-            click = self._parse(request, query)
-            span.set_attributes({"clicktrace.click_id": click.click_id, "clicktrace.offer": click.offer})
-            decision = await self._clicks.serve(click)
+            click = self._parse(request, query, click_id)
+            span.set_attributes({"clicktrace.click_id": click_id, "clicktrace.offer": click.offer})
+            with logs.about(click_id=click_id):
+                decision = await self._clicks.serve(click)
         except ClicktraceError as error:
             self._on_refusal(error.reason)
             return problems.of_error(error)
-        span.set_attributes({"clicktrace.answer": decision.answer, "clicktrace.reason": decision.reason})
+        span.set_attribute("clicktrace.answer", decision.answer)
+        if decision.reason:
+            span.set_attribute("clicktrace.reason", decision.reason)
         headers = {**_HEADERS, "X-Request-Id": decision.click_id}
         if decision.answer is Answer.NO_CONTENT:
             return web.Response(status=HTTPStatus.NO_CONTENT, headers=headers)
         return web.Response(status=HTTPStatus.FOUND, headers={**headers, "Location": decision.location})
 
-    def _parse(self, request: web.BaseRequest, query: str) -> Click:
+    def _parse(self, request: web.BaseRequest, query: str, click_id: str) -> Click:
         # aiohttp reads the target as UTF-8 and keeps other octets as surrogates; this gives the octets back.
         safe = wire_safe(query.encode("utf-8", "surrogateescape"))
         name, inbound = take_offer(parse(safe))
         if name is None or not OFFER_NAME.fullmatch(name):
             raise invalid_request([Violation("offer", "must name one offer")])
         return Click(
-            click_id=new_click_id(),
+            click_id=click_id,
             offer=name,
             query=safe,
             inbound=inbound,
@@ -257,6 +258,8 @@ class PlainServer(web.Server):
             keepalive_timeout=self._header_timeout,
             max_line_size=self._max_url_bytes,
             max_field_size=self._max_header_bytes,
+            # Addresses and queries of visitors have no business in the log.
+            access_log=None,  # type: ignore[arg-type]  # the stubs do not know that there may be none
             # Nobody has business to send a body here; it is neither waited for nor unpacked.
             lingering_time=0.0,
             auto_decompress=False,

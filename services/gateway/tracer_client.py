@@ -30,6 +30,8 @@ class TracerClient:
         """Works on a channel that its owner closes."""
         self._channel = channel
         self._stub = tracer_pb2_grpc.TracerStub(channel)
+        # A call that nobody holds is cancelled.
+        self._ending: set[aio.UnaryStreamCall[pb.TraceRequest, pb.TraceEvent]] = set()
 
     def is_gone(self) -> bool:
         """Says whether no tracer can be reached at this moment, as far as that is known without a call."""
@@ -72,7 +74,13 @@ class TracerClient:
             if not ended:
                 raise _translated(status.from_rpc_error(rpc_error)) from None
         finally:
-            call.cancel()
+            if ended and not call.done():
+                # The tracer is about to end it by itself, and nobody waits for that; cancelled, a walk that went well
+                # would look like one that was given up. Its deadline bounds it.
+                self._ending.add(call)
+                call.add_done_callback(lambda _: self._ending.discard(call))
+            else:
+                call.cancel()
         if not ended:
             raise ClicktraceError(Code.INTERNAL, "NO_TRACE_RESULT", "the tracer ended its stream without a result")
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
-from libs.common import logs
+from libs.common import logs, spans
 from libs.common.errors import ClicktraceError
 from services.gateway.model import ClickRecord, Delivery
 from services.gateway.parameters import SplitUrl, parse
@@ -137,7 +137,10 @@ class Webhooks:
             "Clicktrace-Click-Id": delivery.click_id,
             "Clicktrace-Signature": signature(key, int(time.time()), body),
         }
-        error = await self._poster.post(delivery.url, body, headers)
+        with spans.linked("webhook", to=delivery.click_id) as span:
+            error = await self._poster.post(delivery.url, body, headers)
+            if error:
+                spans.fail(span, "NOT_DELIVERED")
         if not error:
             await self._outbox.done(delivery.click_id)
             log.info("webhook.delivered", click_id=delivery.click_id, offer=delivery.offer, attempt=delivery.attempts)

@@ -62,7 +62,7 @@ def channel(
     With `files` both sides show certificates, and the server's must bear the DNS name `identity` (if that is empty, the
     name in the target). Files that change are used for new calls within a second; calls that run finish as they are.
     """
-    interceptors = [_Deadline(default_timeout), UnaryTracing(), StreamTracing()]
+    interceptors = [_Deadline(default_timeout), UnaryTracing(target), StreamTracing(target)]
     if files is None:
         return aio.insecure_channel(target, options=_OPTIONS, interceptors=interceptors)
     named = (("grpc.ssl_target_name_override", identity),) if identity else ()

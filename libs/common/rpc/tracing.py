@@ -82,10 +82,17 @@ def _set_code(context: aio.ServicerContext[Any, Any]) -> grpc.StatusCode | None:
 
 
 class _ClientTracing:
+    def __init__(self, target: str) -> None:
+        """Records calls to `target`, as the channel was given it: `dns:///host:port`."""
+        server, _, port = target.rpartition("/")[2].rpartition(":")
+        self._peer: dict[str, str | int] = {"server.address": server or target}
+        if port.isdecimal():
+            self._peer["server.port"] = int(port)
+
     def _begin(self, details: aio.ClientCallDetails) -> tuple[Span, aio.ClientCallDetails]:
         name: Any = details.method  # The stubs say str; the runtime passes bytes.
         method = (name.decode() if isinstance(name, bytes) else name).removeprefix("/")
-        span = _tracer.start_span(method, kind=SpanKind.CLIENT, attributes=_attributes(method))
+        span = _tracer.start_span(method, kind=SpanKind.CLIENT, attributes={**_attributes(method), **self._peer})
         carrier: dict[str, str] = {}
         propagate.inject(carrier, trace.set_span_in_context(span))
         metadata = aio.Metadata(*(details.metadata or ()))

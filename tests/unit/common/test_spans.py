@@ -64,6 +64,15 @@ async def test_the_work_of_several_callers_has_a_span_that_leads_to_each(recordi
     assert group.attributes == {"clicktrace.group.size": 3}
 
 
+async def test_each_caller_of_a_group_has_a_link_to_the_work(recording: Spans) -> None:
+    tracer, exporter = recording
+    _, *others = await submit(tracer, [True, True, True])
+    (group,) = (span for span in exporter.get_finished_spans() if span.name == "the.group")
+    linking = [span for span in exporter.get_finished_spans() if span.name == "caller" and span.links]
+    assert {span.context.span_id for span in linking} == {other.span_id for other in others}
+    assert {link.context.span_id for span in linking for link in span.links} == {group.context.span_id}
+
+
 async def test_without_a_trace_there_is_none(recording: Spans) -> None:
     tracer, exporter = recording
     assert await submit(tracer, [False]) == []
