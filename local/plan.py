@@ -100,6 +100,7 @@ def gateway(options: Options, places: Places, database_url: str) -> Process:
             "GATEWAY_GRPC_LISTEN": f"{HOST}:{options.grpc_port}",
             "GATEWAY_POOL_TARGET": f"dns:///{HOST}:{options.pool_port}",
             "GATEWAY_TRACER_TARGET": f"dns:///{HOST}:{options.tracer_port}",
+            "GATEWAY_CLICK_URL": f"http://{HOST}:{options.http_port}",
             "GATEWAY_MAX_WAIT": f"{options.max_wait}s",
             # Ctrl-C is not to wait for a chain that is slow on purpose.
             "GATEWAY_GRACE": "2s",

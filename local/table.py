@@ -20,6 +20,7 @@ def addresses(options: Options, places: Places, *, embedded: bool) -> Iterator[t
     )
     yield "", f"curl -i '{click}?offer=demo-broken&{_EXAMPLE}'   a chain that breaks midway"
     internal = f"http://{HOST}:{options.internal_port}"
+    yield "console", f"{internal}/console"
     yield "internal", f"{internal}/healthz  {internal}/readyz"
     servers = {"pool_manager": options.pool_port, "tracer": options.tracer_port, "gateway": options.grpc_port}
     yield "gRPC", "  ".join(f"{name} {HOST}:{port}" for name, port in servers.items())

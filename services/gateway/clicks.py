@@ -1,7 +1,7 @@
 """The use case: what happens to one click, from its request to its answer and beyond."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -148,6 +148,12 @@ class Clicks:
         self._privacy = privacy
         self._observers = observers
         self._waiting = 0
+        self._under_way: dict[str, RunningClick] = {}
+
+    @property
+    def under_way(self) -> Mapping[str, RunningClick]:
+        """The clicks whose trace is not over, by their ids, oldest first."""
+        return self._under_way
 
     @property
     def waiting(self) -> int:
@@ -170,6 +176,7 @@ class Clicks:
             return await self._answer(running, self._fallback(running, reason or pressure), within=within)
         deadline = click.started + (offer.max_wait or self._limits.max_wait)
         self._store.put(running.record())
+        self._under_way[click.click_id] = running
         self._background.start(self._pursue(running, deadline), name=f"click:{click.click_id}")
         if offer.mode is Mode.BEACON:
             return await self._answer(running, _NO_CONTENT, within=_RECORD_WITHIN)
@@ -258,6 +265,7 @@ class Clicks:
             raise
         finally:
             running.end(result, failure)
+            del self._under_way[running.click.click_id]
             if failure:
                 spans.fail(span, failure)
             seconds = asyncio.get_running_loop().time() - running.click.started

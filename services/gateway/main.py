@@ -26,6 +26,12 @@ from services.gateway.admin import OfferAdmin
 from services.gateway.admission import Admission
 from services.gateway.background import Background
 from services.gateway.clicks import GIVE_UP_MARGIN, Clicks, Limits
+from services.gateway.console import offers as console_offers
+from services.gateway.console.board import Board, Sources
+from services.gateway.console.lookup import ClickLookup
+from services.gateway.console.pool_source import PoolSource
+from services.gateway.console.routes import VERSION, ConsoleRoutes
+from services.gateway.console.session import Sessions
 from services.gateway.feed import ClickFeed
 from services.gateway.joining import Joining
 from services.gateway.journal import Journal
@@ -41,6 +47,7 @@ from services.gateway.routes import InternalRoutes, PlainServer, PublicRoutes
 from services.gateway.servicer import ClickLog
 from services.gateway.settings import GatewaySettings
 from services.gateway.tracer_client import TracerClient
+from services.gateway.trials import Trials
 from services.gateway.walking import Walker
 from services.gateway.webhook_admin import WebhookAdmin
 from services.gateway.webhook_client import WebhookClient
@@ -195,8 +202,20 @@ async def gateway(config: GatewaySettings, stop: asyncio.Event) -> AsyncIterator
             pool=PoolMaintenance(around.pool_admin),
             click_log=maintenance,
             operator_token=token,
+        ).application()
+        await stack.enter_async_context(
+            _console(
+                internal_routes,
+                config,
+                around.pool_admin,
+                feed=feed,
+                log_table=log_table,
+                clicks=clicks,
+                book=book,
+                background=background,
+            )
         )
-        internal = web.AppRunner(internal_routes.application(), access_log=None)
+        internal = web.AppRunner(internal_routes, access_log=None)
         internal_port = await stack.enter_async_context(_listening(internal, config.internal_listen))
         public_server = PlainServer(
             PublicRoutes(
@@ -226,6 +245,41 @@ async def _neighbours(config: GatewaySettings, files: tls.Files | None) -> Async
         opened(config.tracer_target, config.tracer_identity) as tracer,
     ):
         yield Neighbours(pool, pool_admin, tracer)
+
+
+@asynccontextmanager
+async def _console(
+    application: web.Application,
+    config: GatewaySettings,
+    pool_admin: aio.Channel,
+    *,
+    feed: ClickFeed,
+    log_table: ClickTable,
+    clicks: Clicks,
+    book: OfferBook,
+    background: Background,
+) -> AsyncIterator[None]:
+    """Serves the console on an application, and gathers what it shows inside the block."""
+    token = config.operator_token.get_secret_value()
+    pool = PoolSource(pool_admin, operator_token=config.pool_operator_token.get_secret_value() or token)
+    sources = Sources(
+        pool=pool,
+        feed=feed,
+        log=log_table,
+        under_way=lambda: clicks.under_way,
+        offers=lambda: console_offers.table(book.all(), click_url=config.click_url, default_wait=config.max_wait),
+    )
+    board = Board(sources, version=VERSION)
+    ConsoleRoutes(
+        board,
+        ClickLookup(log_table, clicks),
+        pool,
+        Trials(clicks, book, background),
+        sessions=Sessions(token),
+        jaeger_url=config.jaeger_url,
+    ).add_to(application)
+    async with _running(board.run(), name="console"):
+        yield
 
 
 def _admin_service(admin: OfferAdmin, token: str) -> Service:

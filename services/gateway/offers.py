@@ -65,6 +65,10 @@ class OfferBook:
         """Returns the names of all offers."""
         return list(self._offers)
 
+    def all(self) -> Sequence[Offer]:
+        """Returns all offers, disabled ones too, by name."""
+        return sorted(self._offers.values(), key=lambda offer: offer.name)
+
     async def reload(self, name: str) -> None:
         """Reads one offer anew. Raises as the store does."""
         async with self._reloading:

@@ -29,10 +29,14 @@ HEADERS = {"Server": SERVER, "Cache-Control": "no-store", "X-Content-Type-Option
 """What every answer carries that is not for a visitor who clicked."""
 
 
+def status_of(error: ClicktraceError) -> HTTPStatus:
+    """Returns the HTTP status of an error."""
+    return _STATUS.get(error.code, HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
 def of_error(error: ClicktraceError) -> web.Response:
     """Renders an error; its message stays inside, because it may quote the request."""
-    status = _STATUS.get(error.code, HTTPStatus.INTERNAL_SERVER_ERROR)
-    return plain(status, _TEXT.get(error.reason, ""))
+    return plain(status_of(error), _TEXT.get(error.reason, ""))
 
 
 def for_operator(error: ClicktraceError) -> web.Response:

@@ -39,6 +39,12 @@ class GatewaySettings(DatabaseSettings, OperatorSettings, ServerSettings):
     """The DNS name that certificates of pool managers must bear; the one in the target if empty."""
     tracer_identity: str = "tracer"
     """The DNS name that certificates of tracers must bear; the one in the target if empty."""
+    pool_operator_token: SecretStr = SecretStr("")
+    """What the console shows the pool managers; the operator token if empty."""
+    jaeger_url: str = ""
+    """Where traces are looked at, for links in the console (`http://jaeger:16686`); no links if empty."""
+    click_url: str = ""
+    """Where visitors reach the public port, for click links in the console (`https://click.example`); none if empty."""
     reflection: bool = True
     """Whether grpcurl can ask the server what it offers."""
 

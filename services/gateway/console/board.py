@@ -1,0 +1,373 @@
+"""What all browsers look at: the pool and the clicks, gathered once for this gateway and told in frames.
+
+A frame is what changed in a quarter of a second, rendered once for however many look. Who takes frames more slowly
+than they come is given the whole picture anew instead of what was missed, so nothing piles up. While nobody looks,
+nothing is asked and nothing is read.
+"""
+
+import asyncio
+import itertools
+import json
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, aclosing, contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from libs.common import logs
+from libs.common.errors import ClicktraceError, Code
+from services.gateway.console import parts
+from services.gateway.console.markup import Html
+from services.gateway.console.model import Period, PoolChange, SizeAnswer, SizeQuestion
+from services.gateway.console.pool_image import PoolImage
+from services.gateway.console.rates import Rates
+from services.gateway.model import Answer, ClickFilter, ClickRecord
+
+log = logs.get(__name__)
+
+TICK = 0.25
+_POINT_EVERY = 2.0
+_ESTIMATE_EVERY = 5.0
+_PERIODS_EVERY = 60.0
+_OFFERS_EVERY = 1.0
+_HISTORY = 3_600.0
+_MOST_POINTS = int(_HISTORY / _POINT_EVERY)
+_SHOWN = 40
+"""How many clicks of each kind a page shows."""
+_SHOWN_A_FRAME = 15
+_RETRY = 1.0
+_LINGER = 10.0
+_QUEUED_FRAMES = 12
+_MOST_VIEWERS = 100
+
+
+class PoolView(Protocol):
+    """The pool manager, as the console reads it."""
+
+    def watch(self) -> AsyncGenerator[PoolChange, None]:
+        """Yields the whole pool, then its changes."""
+        ...
+
+    async def periods(self, seconds: float) -> Sequence[Period]:
+        """Returns the statistics of the last seconds."""
+        ...
+
+    async def estimate(self, question: SizeQuestion) -> SizeAnswer:
+        """Returns how many IPs a load needs."""
+        ...
+
+
+class Feed(Protocol):
+    """Tells of clicks as they happen."""
+
+    def watch(self, offer: str) -> AbstractContextManager[AsyncIterator[ClickRecord]]:
+        """Gives clicks from now on."""
+        ...
+
+
+class ClickReader(Protocol):
+    """The click log."""
+
+    async def page(self, wanted: ClickFilter, after: str, size: int) -> Sequence[ClickRecord]:
+        """Returns clicks, newest first."""
+        ...
+
+
+class UnderWay(Protocol):
+    """A click whose trace is not over."""
+
+    def record(self) -> ClickRecord:
+        """Returns it as it is now."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where the board reads."""
+
+    pool: PoolView
+    feed: Feed
+    log: ClickReader
+    under_way: Callable[[], Mapping[str, UnderWay]]
+    """The clicks of this gateway whose traces are not over, oldest first."""
+    offers: Callable[[], Html]
+    """Renders the offers."""
+
+
+class Viewer:
+    """One browser: frames that wait for it, or the whole picture if it was too slow."""
+
+    def __init__(self, snapshot: Callable[[], bytes]) -> None:
+        """Begins with a snapshot."""
+        self._snapshot = snapshot
+        self._frames: deque[bytes] = deque()
+        self._behind = True
+        self.is_over = False
+        """Whether no more will come."""
+        self._news = asyncio.Event()
+        self._news.set()
+
+    def push(self, frame: bytes) -> None:
+        """Hands over a frame."""
+        if len(self._frames) >= _QUEUED_FRAMES:
+            self._behind = True
+        if self._behind:
+            self._frames.clear()
+        else:
+            self._frames.append(frame)
+        self._news.set()
+
+    def close(self) -> None:
+        """Ends the view."""
+        self.is_over = True
+        self._news.set()
+
+    async def take(self, patience: float) -> bytes:
+        """Returns what is to be sent next; empty if nothing came for `patience` seconds."""
+        try:
+            async with asyncio.timeout(patience):
+                await self._news.wait()
+        except TimeoutError:
+            return b""
+        self._news.clear()
+        if self._behind:
+            self._behind = False
+            self._frames.clear()
+            return self._snapshot()
+        frames = b"".join(self._frames)
+        self._frames.clear()
+        return frames
+
+
+class Board:
+    """Gathers while somebody looks."""
+
+    def __init__(self, sources: Sources, *, version: str) -> None:
+        """Reads from `sources`; `version` tells pages of another release that they are old."""
+        self._sources = sources
+        self._version = version
+        self._viewers: set[Viewer] = set()
+        self._looked_at = asyncio.Event()
+        self._image = PoolImage()
+        self._rates = Rates()
+        self._pool_clock = time.time() - time.monotonic()
+        self._pool_problem = ""
+        self._estimate: SizeAnswer | None = None
+        self._parts: dict[str, str] = {}
+        self._recent = {kind: deque[ClickRecord](maxlen=_SHOWN) for kind in (True, False)}
+        self._fresh = {kind: deque[ClickRecord](maxlen=_SHOWN_A_FRAME) for kind in (True, False)}
+        self._arrived = 0
+        self._offers_html, self._offers_due = Html(""), 0.0
+        self._history: Sequence[Period] = ()
+        self._points: deque[tuple[float, float, float]] = deque(maxlen=_MOST_POINTS)
+
+    @contextmanager
+    def viewer(self) -> Iterator[Viewer]:
+        """Lets one more look inside the block. RESOURCE_EXHAUSTED/TOO_MANY_VIEWERS when too many do already."""
+        if len(self._viewers) >= _MOST_VIEWERS:
+            raise ClicktraceError(Code.RESOURCE_EXHAUSTED, "TOO_MANY_VIEWERS", "close another page of the console")
+        viewer = Viewer(self._snapshot)
+        self._viewers.add(viewer)
+        self._looked_at.set()
+        try:
+            yield viewer
+        finally:
+            self._viewers.discard(viewer)
+
+    async def run(self) -> None:
+        """Gathers for ever, whenever somebody looks, and a little longer."""
+        while True:
+            await self._looked_at.wait()
+            async with asyncio.TaskGroup() as group:
+                loops = (self._watch_pool(), self._watch_clicks(), self._ask(), self._tick())
+                work = [group.create_task(loop) for loop in loops]
+                await self._until_nobody_looks()
+                for task in work:
+                    task.cancel()
+            # The next to look begins with what is known then, not with what was.
+            self._image, self._rates = PoolImage(), Rates()
+            self._parts.clear()
+            self._points.clear()
+
+    def close(self) -> None:
+        """Ends all views."""
+        for viewer in self._viewers:
+            viewer.close()
+
+    def page_parts(self) -> Mapping[str, str]:
+        """Returns the parts of the page as they are known now, so that a page is not empty before its first frame."""
+        return self._render(self._running())
+
+    async def _until_nobody_looks(self) -> None:
+        unseen = 0.0
+        while unseen < _LINGER:
+            await asyncio.sleep(1.0)
+            unseen = 0.0 if self._viewers else unseen + 1.0
+        self._looked_at.clear()
+
+    async def _watch_pool(self) -> None:
+        while True:
+            self._image.begin()
+            try:
+                async with aclosing(self._sources.pool.watch()) as changes:
+                    async for change in changes:
+                        self._pool_problem = ""
+                        self._pool_clock = change.at - time.monotonic()
+                        self._image.apply(change)
+            except ClicktraceError as error:
+                self._pool_problem = error.reason
+                log.warning("console.pool_unread", reason=error.reason)
+                await asyncio.sleep(_RETRY)
+
+    async def _watch_clicks(self) -> None:
+        loaded = False
+        while True:
+            try:
+                with self._sources.feed.watch("") as records:
+                    if not loaded:
+                        for record in reversed(await self._sources.log.page(ClickFilter(), "", _SHOWN)):
+                            self._note(record)
+                        loaded = True
+                    async for record in records:
+                        self._rates.click(record)
+                        self._note(record)
+                    return  # the gateway stops
+            except ClicktraceError as error:
+                log.warning("console.clicks_unread", reason=error.reason)
+                await asyncio.sleep(_RETRY)
+
+    def _note(self, record: ClickRecord) -> None:
+        landed = record.answer is Answer.LANDING
+        self._recent[landed].append(record)
+        self._fresh[landed].append(record)
+        self._arrived += 1
+
+    async def _ask(self) -> None:
+        """Asks from time to time what no stream tells."""
+        periods_due = 0.0
+        while True:
+            try:
+                if time.monotonic() >= periods_due:
+                    self._history = await self._sources.pool.periods(_HISTORY)
+                    periods_due = time.monotonic() + _PERIODS_EVERY
+                self._estimate = await self._sources.pool.estimate(
+                    SizeQuestion(clicks_per_second=self._rates.grants(60), trace_time=self._rates.trace_time or 1.0)
+                )
+            except ClicktraceError as error:
+                log.info("console.pool_unread", reason=error.reason)
+            await asyncio.sleep(_ESTIMATE_EVERY)
+
+    async def _tick(self) -> None:
+        point_due = 0.0
+        while True:
+            await asyncio.sleep(TICK)
+            frame = self._frame()
+            now = time.monotonic()
+            self._rates.sample(now, self._image.grants)
+            if now >= point_due and self._image.total is not None:
+                point_due = now + _POINT_EVERY
+                point = (round(time.time(), 1), self._image.total.utilization, round(self._rates.grants(10), 2))
+                self._points.append(point)
+                frame["point"] = point
+                frame["load"] = self._load()
+            if frame:
+                frame["now"] = self._pool_now()
+                text = _event(frame)
+                for viewer in tuple(self._viewers):
+                    viewer.push(text)
+
+    def _frame(self) -> dict[str, Any]:
+        """Returns what changed since the frame before; empty if nothing did."""
+        frame: dict[str, Any] = {}
+        changed, gone = self._image.take_changes()
+        if changed:
+            frame["cells"] = [parts.cell(cell) for cell in changed]
+        if gone:
+            frame["gone"] = gone
+        running = self._running()
+        rendered = self._render(running)
+        if fresh := {name: html for name, html in rendered.items() if self._parts.get(name) != html}:
+            frame["parts"] = fresh
+            self._parts = dict(rendered)
+        if self._arrived:
+            shown = sorted((*self._fresh[True], *self._fresh[False]), key=lambda record: record.click_id)
+            frame["clicks"] = [[record.click_id, parts.click_row(record)] for record in shown]
+            for records in self._fresh.values():
+                records.clear()
+            self._arrived = 0
+        if progress := _progress(running):
+            frame["progress"] = progress
+        return frame
+
+    def _snapshot(self) -> bytes:
+        """Renders everything."""
+        running = self._running()
+        recent = sorted((*self._recent[True], *self._recent[False]), key=lambda record: record.click_id)
+        return _event(
+            {
+                "full": True,
+                "version": self._version,
+                "now": self._pool_now(),
+                "cells": [parts.cell(cell) for cell in self._image.cells.values()],
+                "parts": self._render(running),
+                "clicks": [[record.click_id, parts.click_row(record)] for record in recent],
+                "progress": _progress(running),
+                "series": self._series(),
+                "load": self._load(),
+            }
+        )
+
+    def _render(self, running: Sequence[ClickRecord]) -> dict[str, str]:
+        image = self._image
+        return {
+            "figures": parts.figures(
+                image.total, self._estimate, self._rates, pool_now=self._pool_now(), problem=self._pool_problem
+            ),
+            "legend": parts.legend(image.total),
+            "countries": parts.countries(image.countries),
+            "running": parts.running(running, time.time()),
+            "offers": self._offers(),
+        }
+
+    def _offers(self) -> Html:
+        now = time.monotonic()
+        if now >= self._offers_due:
+            self._offers_due = now + _OFFERS_EVERY
+            self._offers_html = self._sources.offers()
+        return self._offers_html
+
+    def _running(self) -> Sequence[ClickRecord]:
+        """The traces of this gateway that began first."""
+        clicks = itertools.islice(self._sources.under_way().values(), parts.MOST_RUNNING)
+        return [click.record() for click in clicks]
+
+    def _series(self) -> Sequence[tuple[float, float, float]]:
+        """The last hour: what the statistics say up to where we have looked ourselves."""
+        since = self._points[0][0] if self._points else float("inf")
+        past = [
+            (round(period.end, 1), period.utilization, round(period.grants_per_second, 2))
+            for period in self._history
+            if period.end < since
+        ]
+        return [*past, *self._points]
+
+    def _load(self) -> Mapping[str, float] | None:
+        """What the pool bears now, for the calculator."""
+        known = self._estimate
+        if known is None:
+            return None
+        return {"rate": known.clicks_per_second, "trace": known.trace_time, "cooldown": known.cooldown}
+
+    def _pool_now(self) -> float:
+        return round(self._pool_clock + time.monotonic(), 3)
+
+
+def _progress(running: Sequence[ClickRecord]) -> dict[str, int]:
+    """Says how far traces are: a page that shows one asks for it again when its number changes."""
+    return {record.click_id: len(record.hops) + 100 * len(record.attempts) for record in running}
+
+
+def _event(frame: Mapping[str, Any]) -> bytes:
+    # JSON has no line breaks of its own, so one data line carries it whatever it holds.
+    return b"data: " + json.dumps(frame, separators=(",", ":")).encode() + b"\n\n"

@@ -1,0 +1,66 @@
+"""How fast things go, over the last minutes, in bounded memory."""
+
+from collections import deque
+
+from services.gateway.model import Answer, ClickRecord
+
+_SAMPLES = 1_300
+_SMOOTHING = 0.05
+_REMEMBERED = 20_000
+
+
+class Rates:
+    """Counts grants and clicks, and remembers the counts of the last five minutes."""
+
+    def __init__(self) -> None:
+        """Begins at nothing."""
+        self.trace_time: float | None = None
+        """The mean time a trace held its IP, smoothed; None before the first."""
+        self._clicks = 0
+        self._fallbacks = 0
+        self._answered: dict[str, None] = {}
+        self._samples: deque[tuple[float, int, int, int]] = deque(maxlen=_SAMPLES)
+
+    def click(self, record: ClickRecord) -> None:
+        """Counts a click that was answered, or whose late trace ended."""
+        for attempt in record.attempts:
+            if attempt.trace_time is not None:
+                known = self.trace_time
+                step = attempt.trace_time - (known or 0.0)
+                self.trace_time = attempt.trace_time if known is None else known + _SMOOTHING * step
+        if record.click_id in self._answered:
+            return  # the late end of a click that was counted when it was answered
+        self._answered[record.click_id] = None
+        if len(self._answered) > _REMEMBERED:
+            del self._answered[next(iter(self._answered))]
+        self._clicks += 1
+        self._fallbacks += record.answer is Answer.FALLBACK
+
+    def sample(self, now: float, grants: int) -> None:
+        """Remembers the counts as they are at a moment (in seconds of any steady clock)."""
+        self._samples.append((now, grants, self._clicks, self._fallbacks))
+
+    def grants(self, seconds: float) -> float:
+        """Grants a second over the last seconds."""
+        return self._rate(seconds, 1)
+
+    def clicks(self, seconds: float) -> float:
+        """Clicks a second over the last seconds."""
+        return self._rate(seconds, 2)
+
+    def fallback_share(self) -> float | None:
+        """The share of clicks that got a fallback in the last five minutes; None without a click."""
+        if not self._samples:
+            return None
+        _, _, clicks, fallbacks = self._samples[0]
+        _, _, last_clicks, last_fallbacks = self._samples[-1]
+        counted = last_clicks - clicks
+        return (last_fallbacks - fallbacks) / counted if counted else None
+
+    def _rate(self, seconds: float, column: int) -> float:
+        if not self._samples:
+            return 0.0
+        last = self._samples[-1]
+        first = next((sample for sample in self._samples if last[0] - sample[0] <= seconds), last)
+        span = last[0] - first[0]
+        return (last[column] - first[column]) / span if span > 0 else 0.0

@@ -1,0 +1,293 @@
+"""The console over HTTP: pages, one stream of events, and what the page asks for; none of it without the token."""
+
+import asyncio
+import ipaddress
+import json
+import re
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Any, Protocol
+
+from aiohttp import web
+
+from libs.common import logs
+from libs.common.errors import ClicktraceError, Violation, invalid_request
+from services.gateway import problems
+from services.gateway.admission import TokenBuckets
+from services.gateway.console import page, static_files, waterfall
+from services.gateway.console.board import Board
+from services.gateway.console.markup import Html
+from services.gateway.console.model import SizeAnswer, SizeQuestion
+from services.gateway.console.session import COOKIE, LIFETIME, Sessions
+from services.gateway.model import ClickRecord
+
+log = logs.get(__name__)
+
+_PATIENCE = 10.0
+_SLOWEST_WRITE = 30.0
+_TRIES_A_SECOND, _TRIES_AT_ONCE = 0.2, 5.0
+_CLICK_ID = re.compile(r"[0-9a-f]{32}")
+_LOCAL_NAME = re.compile(r"(?:[a-z0-9-]+\.)*localhost", re.IGNORECASE)
+_HEADERS = {
+    "Server": problems.SERVER,
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:;"
+        " form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    ),
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Clicks(Protocol):
+    """Where clicks are looked up."""
+
+    async def get(self, click_id: str) -> ClickRecord | None:
+        """Returns a click as far as it is."""
+        ...
+
+
+class Estimates(Protocol):
+    """Computes pool sizes."""
+
+    async def estimate(self, question: SizeQuestion) -> SizeAnswer:
+        """Returns how many IPs a load needs."""
+        ...
+
+
+class Trials(Protocol):
+    """Starts traces."""
+
+    async def start(self, offer_name: str) -> str:
+        """Begins the trace of an offer, and returns the id of its click."""
+        ...
+
+
+class ConsoleRoutes:
+    """Serves the console."""
+
+    def __init__(
+        self, board: Board, clicks: Clicks, estimates: Estimates, trials: Trials, *, sessions: Sessions, jaeger_url: str
+    ) -> None:
+        """Every part is owned by the caller; `jaeger_url` is where traces are looked at, empty for nowhere."""
+        self._board = board
+        self._clicks = clicks
+        self._estimates = estimates
+        self._trials = trials
+        self._sessions = sessions
+        self._jaeger_url = jaeger_url
+        self._files = FILES
+        self._static = f"/console/static/{VERSION}"
+        self._tries = TokenBuckets(capacity=10_000, clock=asyncio.get_running_loop().time)
+
+    def add_to(self, application: web.Application) -> None:
+        """Adds the routes to an application."""
+        router = application.router
+        router.add_get("/", self._root)
+        router.add_get("/console/static/{version}/{path:.+}", self._static_file)
+        router.add_post("/console/session", self._sign_in)
+        router.add_post("/console/session/end", self._sign_out)
+        router.add_get("/console", self._kept(self._page))
+        router.add_get("/console/events", self._kept(self._events))
+        router.add_get("/console/clicks", self._kept(self._find))
+        router.add_get("/console/clicks/{click_id}", self._kept(self._click))
+        router.add_get("/console/estimate", self._kept(self._estimate))
+        router.add_post("/console/traces", self._kept(self._trace))
+        application.on_shutdown.append(self._close)
+
+    async def _close(self, _application: web.Application) -> None:
+        self._board.close()
+
+    def _kept(self, handler: Handler) -> Handler:
+        """Lets only operators through, and only what their own page asks for."""
+
+        async def kept(request: web.Request) -> web.StreamResponse:
+            if self._is_foreign(request):
+                return problems.plain(HTTPStatus.FORBIDDEN, "The console takes no requests of other sites.")
+            if not self._is_operator(request):
+                if request.path == "/console":
+                    return _html(page.sign_in(static=self._static), HTTPStatus.UNAUTHORIZED)
+                return problems.plain(HTTPStatus.UNAUTHORIZED, "Open /console and give the operator token.")
+            try:
+                return await handler(request)
+            except ClicktraceError as error:
+                return _problem(error)
+
+        return kept
+
+    def _is_operator(self, request: web.Request) -> bool:
+        if not self._sessions.are_needed:
+            return True
+        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() == "bearer":
+            return self._sessions.is_token(given.strip())
+        return self._sessions.is_good(request.cookies.get(COOKIE, ""))
+
+    def _is_foreign(self, request: web.Request) -> bool:
+        """Says whether another site made a browser send this.
+
+        A request that changes something must come from our own page. Where no token protects the console, a name that
+        somebody else's DNS points at this machine must not open it either: only addresses and localhost do.
+        """
+        if not self._sessions.are_needed and not _is_plain_host(request.host):
+            return True
+        if request.method == "GET":
+            return False
+        site = request.headers.get("Sec-Fetch-Site")
+        if site is not None:
+            return site not in ("same-origin", "none")
+        origin = request.headers.get("Origin")
+        return origin is not None and origin != f"{request.scheme}://{request.host}"
+
+    async def _root(self, _request: web.Request) -> web.StreamResponse:
+        return web.Response(status=HTTPStatus.FOUND, headers={**_HEADERS, "Location": "/console"})
+
+    async def _static_file(self, request: web.Request) -> web.StreamResponse:
+        file = self._files.get(request.match_info["path"])
+        if file is None:
+            return problems.plain(HTTPStatus.NOT_FOUND)
+        current = request.match_info["version"] == VERSION
+        keep = "public, max-age=31536000, immutable" if current else "no-store"
+        headers = {**_HEADERS, "Cache-Control": keep}
+        response = web.Response(body=file.content, content_type=file.content_type, charset="utf-8", headers=headers)
+        response.enable_compression()
+        return response
+
+    async def _sign_in(self, request: web.Request) -> web.StreamResponse:
+        if self._is_foreign(request):
+            return problems.plain(HTTPStatus.FORBIDDEN, "The console takes no requests of other sites.")
+        if not self._tries.take(request.remote or "", rate=_TRIES_A_SECOND, burst=_TRIES_AT_ONCE):
+            text = "Too many tries. Wait a few seconds."
+            return _html(page.sign_in(static=self._static, problem=text), HTTPStatus.TOO_MANY_REQUESTS)
+        form = await request.post()
+        if not self._sessions.is_token(str(form.get("token", ""))):
+            log.warning("console.wrong_token", address=request.remote)
+            text = "That is not the operator token."
+            return _html(page.sign_in(static=self._static, problem=text), HTTPStatus.FORBIDDEN)
+        response = web.Response(status=HTTPStatus.SEE_OTHER, headers={**_HEADERS, "Location": "/console"})
+        response.set_cookie(
+            COOKIE,
+            self._sessions.begin(),
+            max_age=LIFETIME,
+            path="/console",
+            httponly=True,
+            samesite="Strict",
+            secure=request.secure,
+        )
+        return response
+
+    async def _sign_out(self, request: web.Request) -> web.StreamResponse:
+        if self._is_foreign(request):
+            return problems.plain(HTTPStatus.FORBIDDEN, "The console takes no requests of other sites.")
+        response = web.Response(status=HTTPStatus.SEE_OTHER, headers={**_HEADERS, "Location": "/console"})
+        response.del_cookie(COOKIE, path="/console", httponly=True, samesite="Strict")
+        return response
+
+    async def _page(self, _request: web.Request) -> web.StreamResponse:
+        return _html(
+            page.console(
+                self._board.page_parts(),
+                static=self._static,
+                version=VERSION,
+                asks_token=self._sessions.are_needed,
+            )
+        )
+
+    async def _events(self, request: web.Request) -> web.StreamResponse:
+        headers = {**_HEADERS, "Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
+        with self._board.viewer() as viewer:
+            response = web.StreamResponse(headers=headers)
+            try:
+                await response.prepare(request)
+                await response.write(b"retry: 1000\n\n")
+                while not viewer.is_over:
+                    frames = await viewer.take(_PATIENCE)
+                    async with asyncio.timeout(_SLOWEST_WRITE):
+                        # A comment finds out whether anybody is there still, and tells the page that we are.
+                        await response.write(frames or b": still here\n\n")
+            except (ConnectionError, TimeoutError):
+                pass  # the browser went away, or sleeps
+        return response
+
+    async def _find(self, request: web.Request) -> web.StreamResponse:
+        click_id = request.query.get("id", "").strip().lower()
+        path = f"/console/clicks/{click_id}" if _CLICK_ID.fullmatch(click_id) else "/console#clicks"
+        return web.Response(status=HTTPStatus.SEE_OTHER, headers={**_HEADERS, "Location": path})
+
+    async def _click(self, request: web.Request) -> web.StreamResponse:
+        click_id = request.match_info["click_id"]
+        record = await self._clicks.get(click_id) if _CLICK_ID.fullmatch(click_id) else None
+        if record is None:
+            return problems.plain(HTTPStatus.NOT_FOUND, "There is no click of this id in the log.")
+        fragment = waterfall.click(record, jaeger_url=self._jaeger_url)
+        if "fragment" in request.query:
+            return _html(fragment)
+        return _html(page.one_click(fragment, static=self._static))
+
+    async def _estimate(self, request: web.Request) -> web.StreamResponse:
+        query = request.query
+        answer = await self._estimates.estimate(
+            SizeQuestion(
+                country=query.get("country", ""),
+                clicks_per_second=_number(query.get("clicks_per_second"), "clicks_per_second"),
+                trace_time=_number(query.get("trace_time"), "trace_time"),
+                cooldown=_number(query.get("cooldown"), "cooldown"),
+                target_loss=_number(query.get("target_loss"), "target_loss"),
+                added_ips=int(_number(query.get("added_ips"), "added_ips") or 0),
+            )
+        )
+        return _json({name: getattr(answer, name) for name in SizeAnswer.__slots__})
+
+    async def _trace(self, request: web.Request) -> web.StreamResponse:
+        form = await request.post()
+        click_id = await self._trials.start(str(form.get("offer", "")))
+        path = f"/console/clicks/{click_id}"
+        if "application/json" in request.headers.get("Accept", ""):
+            return _json({"click_id": click_id}, HTTPStatus.CREATED)
+        return web.Response(status=HTTPStatus.SEE_OTHER, headers={**_HEADERS, "Location": path})
+
+
+VERSION, FILES = static_files.load()
+
+
+def _is_plain_host(host: str) -> bool:
+    name = host.rpartition(":")[0] if re.search(r":\d+$", host) else host
+    if _LOCAL_NAME.fullmatch(name):
+        return True
+    try:
+        ipaddress.ip_address(name.strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
+def _number(text: str | None, field: str) -> float | None:
+    if text is None or text == "":
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        number = float("nan")
+    if not -1e9 <= number <= 1e9:
+        raise invalid_request([Violation(field, "must be a number")])
+    return number
+
+
+def _html(html: Html, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
+    return web.Response(text=html, content_type="text/html", charset="utf-8", status=status, headers=_HEADERS)
+
+
+def _json(value: dict[str, Any], status: HTTPStatus = HTTPStatus.OK) -> web.Response:
+    return web.Response(text=json.dumps(value), content_type="application/json", status=status, headers=_HEADERS)
+
+
+def _problem(error: ClicktraceError) -> web.Response:
+    """Renders an error for operators: unlike visitors, they are told all of it."""
+    violations = [{"field": one.field, "description": one.description} for one in error.violations]
+    body = {"reason": error.reason, "message": error.message, "violations": violations}
+    return _json(body, problems.status_of(error))
