@@ -28,6 +28,7 @@ _CALL_TIMEOUT = 3.0
 _RELEASE_TRIES = 5
 _RELEASE_PAUSE = 0.2
 _MAX_POOL_WAIT = 60.0
+_HOPELESS_FOR = 0.5
 _GONE = ("LEASE_LOST", "UNKNOWN_LEASE")
 
 Response = TypeVar("Response")
@@ -77,6 +78,22 @@ class HeldLease:
         self._timeout = timeout
 
 
+class _Hopeless:
+    """Remembers for a moment where waiting is in vain, so that a flood of clicks does not ask that one by one."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[float, float]] = {}
+
+    def learn(self, country: str, wait: float) -> None:
+        """Notes that the pool has refused at once to let somebody wait for so many seconds."""
+        self._known[country] = (wait, asyncio.get_running_loop().time() + _HOPELESS_FOR)
+
+    def holds(self, country: str, wait: float) -> bool:
+        """Says whether so short a wait was refused a moment ago."""
+        refused, until = self._known.get(country, (0.0, 0.0))
+        return wait <= refused and asyncio.get_running_loop().time() < until
+
+
 class PoolClient:
     """Holds leases while it is entered as an async context manager.
 
@@ -100,6 +117,7 @@ class PoolClient:
         self._releases: Grouper[pb.ReleaseRequest, None] = Grouper(
             self._batch_release, max_group=_MAX_GROUP, name="release.group"
         )
+        self._hopeless = _Hopeless()
         self._held: dict[str, HeldLease] = {}
         self._returning = Background(limit=100_000)
         self._beating = Background(limit=1)
@@ -171,9 +189,18 @@ class PoolClient:
             return await self._submit(request)
         except ClicktraceError as error:
             wait = min(until - loop.time(), _MAX_POOL_WAIT)
-            if error.reason != "NO_AVAILABLE_IP" or error.retry_after is None or error.retry_after > wait:
+            if error.reason != "NO_AVAILABLE_IP" or error.retry_after is None:
                 raise
-        return await self._wait_for_one(request, wait)
+            # IPs in use come back long before their leases end, so only the pool knows whether one may come in time.
+            if error.retry_after > wait and self._hopeless.holds(wanted.country, wait):
+                raise
+        began = loop.time()
+        try:
+            return await self._wait_for_one(request, wait)
+        except ClicktraceError as error:
+            if error.reason == "NO_AVAILABLE_IP" and loop.time() - began < wait / 2:
+                self._hopeless.learn(wanted.country, wait)
+            raise
 
     async def _submit(self, request: pb.LeaseRequest) -> HeldLease:
         try:

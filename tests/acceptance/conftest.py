@@ -1,9 +1,10 @@
 """One running system for all acceptance tests that can share it, and the collector that it reports to."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from tests.support.lab import Lab, open_lab
 from tests.support.otlp import OtlpSink
 from tests.support.system import System, state_directory
 
@@ -25,3 +26,19 @@ def system(sink: OtlpSink) -> Iterator[System]:
     environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": sink.endpoint, "OTEL_BSP_SCHEDULE_DELAY": "100"}
     with state_directory() as state, System(state, options, environment) as system:
         yield system
+
+
+@pytest.fixture(scope="session")
+def quick() -> Iterator[System]:
+    """Runs a system for tests that bring their own chains and proxies: nobody has to wait for another's cooldown."""
+    environment = {"GATEWAY_WEBHOOK_SECRET": "webhook-secret", "GATEWAY_WEBHOOK_PAUSE": "50ms"}
+    options = ("--proxies", "1", "--cooldown", "500ms", "--max-wait", "10s")
+    with state_directory() as state, System(state, options, environment) as system:
+        yield system
+
+
+@pytest.fixture
+async def lab(quick: System) -> AsyncIterator[Lab]:
+    """Gives a test its own country and its own offer network in the quick system."""
+    async with open_lab(quick) as made:
+        yield made

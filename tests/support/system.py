@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,8 +73,66 @@ class Answer:
         return self.headers["X-Request-Id"]
 
 
+class Clickable:
+    """A gateway that listens somewhere, as visitors and operators meet it."""
+
+    ports: dict[str, int]
+    """At least "http" and "grpc"."""
+
+    def _channel(self, port: str) -> aio.Channel:
+        """Opens a channel as an operator."""
+        return channel(f"dns:///127.0.0.1:{self.ports[port]}")
+
+    async def click(
+        self, query: str, *, method: str = "GET", headers: dict[str, str] | None = None, path: str = "/track-hit"
+    ) -> Answer:
+        """Clicks as a browser would, without following the redirect; the query travels as it stands."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        url = URL(f"http://127.0.0.1:{self.ports['http']}{path}?{query}", encoded=True)
+        async with (
+            aiohttp.ClientSession() as session,
+            session.request(method, url, allow_redirects=False, headers=headers or {}) as response,
+        ):
+            await response.read()
+            return Answer(response.status, response.headers.copy(), clock() - began)
+
+    async def recorded(self, click_id: str) -> gateway_pb2.Click:
+        """Returns what the log says of a click."""
+        async with self._channel("grpc") as opened:
+            stub: Any = gateway_pb2_grpc.ClickLogStub(opened)
+            response = await stub.GetClick(gateway_pb2.GetClickRequest(click_id=click_id), wait_for_ready=True)
+        click: gateway_pb2.Click = response.click
+        return click
+
+    async def ended(self, click_id: str, *, seconds: float = 60) -> gateway_pb2.Click:
+        """Returns what the log says of a click once its trace is over."""
+        async with asyncio.timeout(seconds):
+            while not (click := await self.recorded(click_id)).HasField("end_time"):
+                await asyncio.sleep(0.05)
+        return click
+
+    async def recorded_when(
+        self, click_id: str, accept: Callable[[gateway_pb2.Click], bool], *, seconds: float = 30
+    ) -> gateway_pb2.Click:
+        """Returns what the log says of a click once it says what is wanted; also where it is not there at first."""
+        seen: object = None
+        try:
+            async with asyncio.timeout(seconds):
+                while True:
+                    try:
+                        seen = click = await self.recorded(click_id)
+                        if accept(click):
+                            return click
+                    except aio.AioRpcError as error:
+                        seen = error.details()
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            raise AssertionError(f"not as wanted: {seen}") from None
+
+
 @dataclass
-class System:
+class System(Clickable):
     """The running system; a context manager that starts it and stops it by Ctrl-C."""
 
     state: Path
@@ -159,42 +217,10 @@ class System:
             if self.process.stdout is not None:
                 self.process.stdout.close()
 
-    @property
-    def click_url(self) -> str:
-        """The click endpoint."""
-        return f"http://127.0.0.1:{self.ports['http']}/track-hit"
-
-    async def click(self, query: str, *, method: str = "GET", headers: dict[str, str] | None = None) -> Answer:
-        """Clicks as a browser would, without following the redirect; the query travels as it stands."""
-        clock = asyncio.get_running_loop().time
-        began = clock()
-        url = URL(f"{self.click_url}?{query}", encoded=True)
-        async with (
-            aiohttp.ClientSession() as session,
-            session.request(method, url, allow_redirects=False, headers=headers or {}) as response,
-        ):
-            await response.read()
-            return Answer(response.status, response.headers.copy(), clock() - began)
-
     def _channel(self, port: str) -> aio.Channel:
         """Opens a channel as an operator."""
         files = tls.Files(self.state / "tls" / "operator") if "--tls" in self.options else None
         return channel(f"dns:///127.0.0.1:{self.ports[port]}", files=files)
-
-    async def recorded(self, click_id: str) -> gateway_pb2.Click:
-        """Returns what the log says of a click."""
-        async with self._channel("grpc") as opened:
-            stub: Any = gateway_pb2_grpc.ClickLogStub(opened)
-            response = await stub.GetClick(gateway_pb2.GetClickRequest(click_id=click_id), wait_for_ready=True)
-        click: gateway_pb2.Click = response.click
-        return click
-
-    async def ended(self, click_id: str, *, seconds: float = 60) -> gateway_pb2.Click:
-        """Returns what the log says of a click once its trace is over."""
-        async with asyncio.timeout(seconds):
-            while not (click := await self.recorded(click_id)).HasField("end_time"):
-                await asyncio.sleep(0.05)
-        return click
 
     async def status(self) -> pool_pb2.PoolStatus:
         """Counts the pool."""

@@ -283,3 +283,14 @@ async def test_secrets_of_the_proxy_stay_out_of_the_record(database: str) -> Non
         reply = await w.click("offer=demo")
         assert w.tracer.requests[0].proxy.password == "marker-secret"
         assert "marker-secret" not in str(await w.record(reply.click_id))
+
+
+async def test_many_clicks_without_an_ip_do_not_each_ask_whether_waiting_helps(database: str) -> None:
+    async with world(database) as w:
+        await w.offer()
+        w.pool.free.clear()
+        replies = [await w.click(f"offer=demo&gclid={number}") for number in range(10)]
+        assert {reply.location.partition("&")[0] for reply in replies} == {CHAIN}
+        assert len(w.pool.requests) == 10
+        # Half a second is a long time; the more so on a slow machine.
+        assert 1 <= len(w.pool.waiting) < 10

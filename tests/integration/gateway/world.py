@@ -52,6 +52,8 @@ class FakePool(pool_pb2_grpc.PoolManagerServicer):
 
     async def Lease(self, request: pool_pb2.LeaseRequest, _context: Any) -> pool_pb2.LeaseResponse:
         self.waiting.append(request)
+        if not self.free and self.retry_after > times.to_seconds(request.wait):
+            raise ClicktraceError(Code.RESOURCE_EXHAUSTED, "NO_AVAILABLE_IP", "none", retry_after=self.retry_after)
         async with self.changed:
             await self.changed.wait_for(lambda: bool(self.free))
         return self._grant(request).response
