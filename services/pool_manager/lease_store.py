@@ -5,6 +5,8 @@ from datetime import timedelta
 
 from services.pool_manager.leasing import Ask
 from services.pool_manager.model import (
+    NO_RULE,
+    Demand,
     Grant,
     HeartbeatRequest,
     Kept,
@@ -23,6 +25,7 @@ from services.pool_manager.postgres import Row, Session, statement
 _LEASE = statement("lease")
 _OUTLOOK = statement("outlook")
 _OUTLOOK_OF_ANY = statement("outlook_of_any")
+_OUTLOOK_UNDER_RULE = statement("outlook_under_rule")
 _HEARTBEAT = statement("heartbeat")
 _RELEASE = statement("release")
 _RETURN = statement("return_unseen")
@@ -69,13 +72,18 @@ class PostgresLeases:
             list(claims.values()),
             list(repeat_only.values()),
             self._cooldown,
+            [request.rule.rest_key for request in distinct],
+            [request.rule.reuse for request in distinct],
         )
         answers = {row["request_id"]: _grant_or_refusal(row) for row in rows}
         return [answers[request.request_id] for request in requests]
 
-    async def outlook(self, country: str, count: int) -> Outlook:
-        """Returns when the next `count` IPs of a country (empty: of any) come free as things stand."""
-        if country:
+    async def outlook(self, demand: Demand, count: int) -> Outlook:
+        """Returns when the next `count` IPs come free as things stand."""
+        country, offer, rule = demand
+        if rule != NO_RULE:
+            rows = await self._outlook.fetch(_OUTLOOK_UNDER_RULE, country, offer, rule.rest_key, rule.reuse, count)
+        elif country:
             rows = await self._outlook.fetch(_OUTLOOK, country, count, self._cooldown)
         else:
             rows = await self._outlook.fetch(_OUTLOOK_OF_ANY, count, self._cooldown)

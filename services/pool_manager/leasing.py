@@ -2,7 +2,7 @@
 
 Why two holders can never share an IP, from here down to the database:
 
-1. The only writer of a grant is the function `pool.lease` (migrations/0001_leasing.sql). It takes a row's lock before
+1. The only writer of a grant is the function `pool.lease` (migrations/0004_rests.sql). It takes a row's lock before
    it grants it, skips rows that others have locked, and moves the row's `available_at` behind the end of the lease and
    of its cooldown before the lock is given up. So at most one lease of an IP is live at a time, whoever asks and where.
 2. A lease is proved by its token: proxy, fence, nonce. The fence grows with every lease, and `pool.heartbeat` and
@@ -42,6 +42,7 @@ from services.pool_manager.model import (
     Refusal,
     Released,
     ReleaseRequest,
+    Rule,
 )
 from services.pool_manager.validation import not_held
 from services.pool_manager.waiting import NoTurn, OutlookStore, WaitingRoom
@@ -134,18 +135,20 @@ class Leasing:
         shares: Shares | None = None,
         weights: Mapping[str, float] | None = None,
         fallbacks: Mapping[str, Sequence[str]] | None = None,
+        rules: Mapping[str, Rule] | None = None,
     ) -> None:
         """Prepares leasing over a store.
 
         `max_waiting` bounds how many may wait for one country; `shares` bounds what an offer may take; `weights` are
         those of the offers that do not weigh 1; `fallbacks` names, for a country that has no IP free, the countries to
-        try in its stead, in order.
+        try in its stead, in order; `rules` are those of the offers that need not wait for every rest.
         """
         self._store = store
         self._tally = tally
         self._observer = observer or _Nobody()
         self._shares = shares
         self._fallbacks = fallbacks or {}
+        self._rules = rules or {}
         self._leases = Bulk(self._lease, name="lease", abandoned=lambda ask, _: self._settle(ask))
         self._heartbeats = Bulk(store.heartbeat, name="heartbeat")
         self._releases = Bulk(store.release, name="release")
@@ -185,6 +188,7 @@ class Leasing:
         A caller that is cancelled meanwhile leaves no lease behind. Raises RESOURCE_EXHAUSTED/NO_AVAILABLE_IP, with the
         time to the next free IP if there will be one.
         """
+        request = self._ruled(request)
         return await self._observed(request, self._granted(request, _limit(request, deadline)), _now())
 
     async def heartbeat(self, request: HeartbeatRequest) -> Kept:
@@ -203,6 +207,7 @@ class Leasing:
         """Leases for many requests at once; a caller that is cancelled meanwhile leaves no lease behind."""
         began = _now()
         limits = [_limit(request, deadline) for request in requests]
+        requests = [self._ruled(request) for request in requests]
         asks = [self._ask(request, repeat_only=await self._closed(request)) for request in requests]
         calls: list[tuple[int, asyncio.Task[Grant]]] = []
         answers: list[Grant | ClicktraceError] = []
@@ -268,6 +273,10 @@ class Leasing:
         answer = await self._attempts(request)
         return answer if isinstance(answer, Grant) else await self._after_refusal(request, answer, limit)
 
+    def _ruled(self, request: LeaseRequest) -> LeaseRequest:
+        rule = self._rules.get(request.offer)
+        return request if rule is None else replace(request, rule=rule)
+
     async def _after_refusal(self, request: LeaseRequest, refusal: Refusal, limit: float) -> Grant:
         """Does what else can be done for a request that was refused: falls back on another country, and waits."""
         if refusal.retry_after == 0:
@@ -279,7 +288,7 @@ class Leasing:
             other = await self._attempts(replace(request, country=country))
             if isinstance(other, Grant):
                 return other
-        if not request.wait or self._room.full(request.country):
+        if not request.wait or self._room.full(request.demand):
             self._tally.refused(request.country)
             raise no_available_ip(request, refusal.retry_after, "and too many wait already" if request.wait else "")
         self._tally.waited(request.country)

@@ -73,6 +73,7 @@ async def serve(config: PoolSettings, stop: asyncio.Event) -> None:
                 shares=Shares(pool, weights=config.offer_weights, reserve=config.reserve),
                 weights=config.offer_weights,
                 fallbacks=config.country_fallbacks,
+                rules=config.rules,
             ) as leasing,
             listening(url, leasing.freed),
             background(_chores(config, pool, tally, credentials, observer)),

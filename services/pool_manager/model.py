@@ -79,6 +79,27 @@ class ProxySpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Rule:
+    """What an offer need not wait for; by default it waits until an IP has rested, whoever used it."""
+
+    rest_key: str = ""
+    """Where not empty: an IP rests only between leases of one key, such as the host of the offer."""
+    reuse: bool = False
+    """Whether the offer may have an IP again at once where it had it last."""
+
+
+NO_RULE = Rule()
+
+
+class Demand(NamedTuple):
+    """Whom an IP must be free for: a country (empty: any), and an offer if that is under a rule of its own."""
+
+    country: str
+    offer: str = ""
+    rule: Rule = NO_RULE
+
+
+@dataclass(frozen=True, slots=True)
 class LeaseRequest:
     """Asks for one IP; the empty country means any."""
 
@@ -90,6 +111,12 @@ class LeaseRequest:
     wait: float
     click_id: str = ""
     """The click that the IP is for, to be found in the logs; empty for none."""
+    rule: Rule = NO_RULE
+
+    @property
+    def demand(self) -> Demand:
+        """Whom the IP must be free for."""
+        return Demand(self.country) if self.rule == NO_RULE else Demand(self.country, self.offer, self.rule)
 
 
 @dataclass(frozen=True, slots=True)

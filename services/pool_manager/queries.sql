@@ -6,7 +6,8 @@
 SELECT request_id, db_time, proxy_id, fence, nonce, expires_at,
     ip_address, ip_port, protocol, provider, country, next_available_at
 FROM pool.lease(
-    $1::text[], $2::text[], $3::text[], $4::text[], $5::interval[], $6::integer[], $7::boolean[], $8::interval
+    $1::text[], $2::text[], $3::text[], $4::text[], $5::interval[], $6::integer[], $7::boolean[], $8::interval,
+    $9::text[], $10::boolean[]
 );
 
 -- name: heartbeat
@@ -51,6 +52,16 @@ SELECT clock_timestamp() AS db_time,
         (SELECT min(cooldown) FROM pool.providers),
         (SELECT min(cooldown) FROM pool.proxies WHERE cooldown IS NOT NULL)
     ) AS least_cooldown;
+
+-- name: outlook_under_rule
+-- The same for one offer under a rule of its own. Its IPs may be free for it the moment they are released.
+SELECT clock_timestamp() AS db_time,
+    ARRAY(
+        SELECT pool.free_for(p, $2::text, $3::text, $4::boolean) AS free_at FROM pool.proxies AS p
+        WHERE is_healthy AND NOT drained AND $1::text IN ('', country)
+        ORDER BY free_at LIMIT $5::integer
+    ) AS available_at,
+    interval '0' AS least_cooldown;
 
 -- name: usage
 -- The usable IPs of a country: free ones (no offer), and busy ones by the offer that had them last.

@@ -22,15 +22,16 @@ from libs.common.settings import (
     SettingsConfigDict,
     parse_seconds,
 )
+from services.pool_manager.model import Rule
 
 
-def _named(read: Callable[[str], float], example: str) -> Callable[[object], object]:
+def _named(read: Callable[[str], float | str], example: str) -> Callable[[object], object]:
     """Returns a reader of `name=value,name=value`; it raises ValueError for anything else."""
 
     def parse(value: object) -> object:
         if not isinstance(value, str):
             return value
-        named: dict[str, float] = {}
+        named: dict[str, float | str] = {}
         for part in filter(None, map(str.strip, value.split(","))):
             name, separator, text = part.partition("=")
             if not name or not separator or name in named:
@@ -48,6 +49,12 @@ def _positive(text: str) -> float:
     return number
 
 
+def _host(text: str) -> str:
+    if not text.strip():
+        raise ValueError("a host is missing")
+    return text.strip().lower()
+
+
 def _fallbacks(value: object) -> object:
     """Reads `gb>ie>fr,us>ca`; ValueError for anything else."""
     if not isinstance(value, str):
@@ -63,6 +70,7 @@ def _fallbacks(value: object) -> object:
 
 Spans = Annotated[Mapping[str, float], NoDecode, BeforeValidator(_named(parse_seconds, "luna=30s,other=90s"))]
 Numbers = Annotated[Mapping[str, float], NoDecode, BeforeValidator(_named(_positive, "luna=0.001,other=2"))]
+Hosts = Annotated[Mapping[str, str], NoDecode, BeforeValidator(_named(_host, "summer=ads.example,winter=ads.example"))]
 Fallbacks = Annotated[Mapping[str, tuple[str, ...]], NoDecode, BeforeValidator(_fallbacks)]
 
 
@@ -103,12 +111,25 @@ class PoolSettings(DatabaseSettings, OperatorSettings, ServerSettings):
     """The part of a country's IPs that is kept for offers below their share, where several offers want them."""
     country_fallbacks: Fallbacks = {}  # noqa: RUF012 - pydantic copies it
     """Where an IP is taken from if a country has none free: `gb>ie>fr,us>ca`."""
+    reusing_offers: CommaList = ()
+    """Offers that may have an IP again at once where they had it last, without its rest: `summer,winter`."""
+    offer_hosts: Hosts = {}  # noqa: RUF012 - pydantic copies it
+    """Offers whose IPs rest only for offers of the same host: `summer=ads.example`; what they used last rests for all
+    offers that are not named here."""
     credentials_dir: Path | None = None
     """A directory of `PROVIDER.toml` files with `username`, `password` and, if wanted, `username_template`."""
     drain_delay: Seconds = 0.0
     """How long clients get to turn away, after health says NOT_SERVING and before calls are refused."""
     grace: Seconds = 10.0
     """How long running calls get to finish at the end."""
+
+    @property
+    def rules(self) -> Mapping[str, Rule]:
+        """The rules of the offers that need not wait for every rest."""
+        return {
+            offer: Rule(self.offer_hosts.get(offer, ""), offer in self.reusing_offers)
+            for offer in {*self.reusing_offers, *self.offer_hosts}
+        }
 
 
 class ProvisionSettings(Settings):

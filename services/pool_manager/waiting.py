@@ -20,7 +20,7 @@ from typing import Protocol, Self
 
 from libs.common import logs
 from libs.common.errors import ClicktraceError
-from services.pool_manager.model import Grant, LeaseRequest, Outlook, Refusal
+from services.pool_manager.model import Demand, Grant, LeaseRequest, Outlook, Refusal
 
 log = logs.get(__name__)
 
@@ -38,8 +38,8 @@ Attempt = Callable[[LeaseRequest], Awaitable[Grant | Refusal]]
 class OutlookStore(Protocol):
     """Where it is known when IPs come free."""
 
-    async def outlook(self, country: str, count: int) -> Outlook:
-        """Returns when the next `count` IPs of a country (empty: of any) come free as things stand."""
+    async def outlook(self, demand: Demand, count: int) -> Outlook:
+        """Returns when the next `count` IPs come free as things stand."""
         ...
 
 
@@ -61,10 +61,10 @@ class _Waiter:
 
 
 class _Line:
-    """Those who wait for one country, by turn; times are those of the event loop."""
+    """Those who wait for the same IPs, by turn; times are those of the event loop."""
 
-    def __init__(self, country: str) -> None:
-        self.country = country
+    def __init__(self, demand: Demand) -> None:
+        self.demand = demand
         self.waiters: list[_Waiter] = []
         self.due: list[float] = []
         self.least_cooldown = 0.0
@@ -146,7 +146,7 @@ class WaitingRoom:
         self._admits = admits
         self._capacity = capacity
         self._weights = weights
-        self._lines: dict[str, _Line] = {}
+        self._lines: dict[Demand, _Line] = {}
         self._numbers = itertools.count()
         self._wake = asyncio.Event()
         self._worker: asyncio.Task[None] | None = None
@@ -165,11 +165,11 @@ class WaitingRoom:
 
     def occupied(self, country: str) -> bool:
         """Tells whether a free IP of this country belongs to somebody who waits."""
-        return country in self._lines or "" in self._lines
+        return any(demand.country in {"", country} for demand in self._lines)
 
-    def full(self, country: str) -> bool:
-        """Tells whether nobody more may wait for this country."""
-        line = self._lines.get(country)
+    def full(self, demand: Demand) -> bool:
+        """Tells whether nobody more may wait for this."""
+        line = self._lines.get(demand)
         return line is not None and len(line.waiters) >= self._capacity
 
     def freed(self) -> None:
@@ -183,7 +183,7 @@ class WaitingRoom:
 
         Raises UNAVAILABLE/DATABASE_UNAVAILABLE when the database did not answer at the end.
         """
-        line = self._lines.setdefault(request.country, _Line(request.country))
+        line = self._lines.setdefault(request.demand, _Line(request.demand))
         waiter = line.join(request, limit, next(self._numbers), self._weights.get(request.offer, 1.0))
         self._wake.set()
         try:
@@ -205,8 +205,8 @@ class WaitingRoom:
 
     def _depart(self, line: _Line, waiter: _Waiter) -> None:
         line.leave(waiter)
-        if not line.waiters and self._lines.get(line.country) is line:
-            del self._lines[line.country]
+        if not line.waiters and self._lines.get(line.demand) is line:
+            del self._lines[line.demand]
 
     async def _work(self) -> None:
         while True:
@@ -229,7 +229,7 @@ class WaitingRoom:
         try:
             # Also when somebody came behind the end of what is known.
             if loop.time() - line.looked >= _OUTLOOK_SECONDS or len(line.due) < len(line.waiters):
-                line.look(await self._store.outlook(line.country, len(line.waiters) + 1), loop.time())
+                line.look(await self._store.outlook(line.demand, len(line.waiters) + 1), loop.time())
             for waiter in line.hopeless(loop.time()):
                 line.leave(waiter)
                 if not waiter.answer.done():
@@ -241,7 +241,7 @@ class WaitingRoom:
             line.pause_until = loop.time() + _TROUBLE_SECONDS
         except Exception:
             # The fault is of one line; the worker must live on for the others, and for this one's next look.
-            log.exception("waiting.failed", country=line.country)
+            log.exception("waiting.failed", country=line.demand.country, offer=line.demand.offer)
             line.pause_until = loop.time() + _TROUBLE_SECONDS
 
     async def _hand_out(self, line: _Line, count: int) -> None:

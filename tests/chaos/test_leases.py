@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import random
 import signal
+import time
 from collections import Counter
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -97,7 +98,7 @@ async def keep(run: Run, chance: random.Random, lease: pb.Lease) -> None:
 
 async def release(run: Run, chance: random.Random, lease: pb.Lease) -> None:
     end = pb.ReleaseRequest(lease_id=lease.lease_id, fence=lease.fence, outcome=pb.SUCCESS)
-    name = (lease.proxy.ip_address, lease.fence)
+    name = (lease.proxy.ip_address, lease.fence, time.time())
     try:
         released = await run.client(chance).Release(end, timeout=1.0)
     except aio.AioRpcError as error:

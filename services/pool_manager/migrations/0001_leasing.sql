@@ -126,12 +126,9 @@ CREATE FUNCTION pool.lease(
     request_id text, db_time timestamptz, proxy_id bigint, fence bigint, nonce uuid, expires_at timestamptz,
     ip_address text, ip_port integer, protocol text, provider text, country text, next_available_at timestamptz
 ) LANGUAGE plpgsql
--- Statistics lag behind a pool that was just filled, and no plan but the index is ever right here: so it is made once,
--- and not anew for the arrays of each call, which took two thirds of the time.
+-- Statistics lag behind a pool that was just filled; no plan but the index is ever right here.
 SET enable_seqscan = off
 SET enable_bitmapscan = off
-SET plan_cache_mode = force_generic_plan
-SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -139,7 +136,6 @@ DECLARE
     known text[] := '{}';
     wanted record;
     free bigint[];
-    unended boolean;
 BEGIN
     -- The same request on two replicas at once must not get two IPs. Sorted, so that groups cannot lock each other out.
     PERFORM pg_advisory_xact_lock(keys.key)
@@ -179,32 +175,26 @@ BEGIN
         -- A volatile function cannot bound an index scan; a variable can.
         t := clock_timestamp();
         IF wanted.country = '' THEN
-            SELECT coalesce(array_agg(f.id), '{}'), bool_or(f.unended) INTO free, unended
-            FROM (
-                SELECT id, fence > 0 AND ending IS NULL AS unended
-                FROM pool.proxies WHERE is_healthy AND NOT drained AND available_at <= t
+            free := ARRAY(
+                SELECT id FROM pool.proxies WHERE is_healthy AND NOT drained AND available_at <= t
                 ORDER BY available_at LIMIT cardinality(wanted.ords) FOR UPDATE SKIP LOCKED
-            ) AS f;
+            );
         ELSE
-            SELECT coalesce(array_agg(f.id), '{}'), bool_or(f.unended) INTO free, unended
-            FROM (
-                SELECT id, fence > 0 AND ending IS NULL AS unended
-                FROM pool.proxies
+            free := ARRAY(
+                SELECT id FROM pool.proxies
                 WHERE is_healthy AND NOT drained AND country = wanted.country AND available_at <= t
                 ORDER BY available_at LIMIT cardinality(wanted.ords) FOR UPDATE SKIP LOCKED
-            ) AS f;
+            );
         END IF;
 
-        -- What expired without a release goes into the history before its row is used again.
-        IF unended THEN
+        IF cardinality(free) > 0 THEN
+            -- What expired without a release goes into the history before its row is used again.
             INSERT INTO pool.leases (fence, nonce, proxy_id, ip_address, ip_port, country, provider,
                 request_id, offer, holder, granted_at, expires_at, ended_at, ending)
             SELECT fence, nonce, id, ip_address, ip_port, country, provider,
                 request_id, offer, holder, granted_at, expires_at, expires_at, 'EXPIRED'
             FROM pool.proxies WHERE id = ANY (free) AND fence > 0 AND ending IS NULL;
-        END IF;
 
-        IF cardinality(free) > 0 THEN
             t := clock_timestamp();
             RETURN QUERY
             UPDATE pool.proxies AS p SET
@@ -255,8 +245,6 @@ CREATE FUNCTION pool.heartbeat(
 ) RETURNS TABLE (place integer, verdict text, expires_at timestamptz, db_time timestamptz) LANGUAGE plpgsql
 SET enable_seqscan = off
 SET enable_bitmapscan = off
-SET plan_cache_mode = force_generic_plan
-SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -309,8 +297,6 @@ CREATE FUNCTION pool.release(
 ) RETURNS TABLE (place integer, verdict text, available_at timestamptz, db_time timestamptz) LANGUAGE plpgsql
 SET enable_seqscan = off
 SET enable_bitmapscan = off
-SET plan_cache_mode = force_generic_plan
-SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -349,8 +335,6 @@ BEGIN
     )
     SELECT a.place::integer,
         CASE
-            -- Those who wait on other replicas look again soon enough by themselves, unless the rest is very short.
-            WHEN e.available_at < t + interval '1 second' AND pg_notify('pool_freed', '') IS NOT NULL THEN 'RELEASED'
             WHEN e.fence IS NOT NULL THEN 'RELEASED'
             -- The lease of a proxy that was deleted meanwhile.
             WHEN p.id IS NULL AND EXISTS (
@@ -369,6 +353,13 @@ BEGIN
         UPDATE pool.proxies SET is_healthy = false, probe_at = t + p_probe_pause, probe_pause = p_probe_pause
         WHERE id = ANY (p_proxy_ids) AND is_healthy AND consecutive_failures >= p_failure_limit AND ended_at = t;
     END IF;
+    -- Those who wait elsewhere look again soon enough by themselves, unless the rest is very short.
+    IF EXISTS (
+        SELECT FROM pool.proxies
+        WHERE id = ANY (p_proxy_ids) AND ended_at = t AND available_at < t + interval '1 second'
+    ) THEN
+        NOTIFY pool_freed;
+    END IF;
 END
 $$;
 
@@ -379,8 +370,6 @@ CREATE FUNCTION pool.return_unseen(p_proxy_ids bigint[], p_fences bigint[], p_no
 RETURNS void LANGUAGE plpgsql
 SET enable_seqscan = off
 SET enable_bitmapscan = off
-SET plan_cache_mode = force_generic_plan
-SET jit = off
 AS $$
 DECLARE
     t timestamptz;

@@ -50,8 +50,6 @@ CREATE FUNCTION pool.end_leases(p_proxy_ids bigint[], p_ending text, t timestamp
 RETURNS TABLE (proxy_id bigint, ending text) LANGUAGE plpgsql
 SET enable_seqscan = off
 SET enable_bitmapscan = off
-SET plan_cache_mode = force_generic_plan
-SET jit = off
 AS $$
 #variable_conflict use_column
 BEGIN

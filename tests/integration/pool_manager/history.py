@@ -2,7 +2,8 @@
 
 A history holds only what was answered. What an unanswered call did is not known, and the checker takes the view that is
 best for the service; so what it reports is a fault under any view. The events of one lease are in the order of its
-holder's calls. All times are the database's clock, in seconds.
+holder's calls. All times are the database's clock, in seconds; `asked`
+is the caller's, which is on the same machine.
 """
 
 from collections import defaultdict
@@ -45,20 +46,22 @@ class KeepLost:
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """A Release was answered."""
+    """A Release that was sent at `asked` was answered; maybe as the repeat of one whose answer was lost on the way."""
 
     ip: str
     fence: int
+    asked: float
     time: float
     available: float
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseLost:
-    """A Release was sent and not answered: it may have taken effect at any time after what was last known."""
+    """A Release was sent at `asked` and not answered: it may have taken effect at any time after that, or not."""
 
     ip: str
     fence: int
+    asked: float
 
 
 Event = Granted | Kept | KeepLost | Released | ReleaseLost
@@ -76,7 +79,8 @@ class _Life:
     """For each of `kept`, the latest end that the lease can have had before it."""
     known_end: float = float("-inf")
     released: list[Released] = field(default_factory=list)
-    release_lost: bool = False
+    asked: float = float("inf")
+    """When its end was first asked for."""
 
     @property
     def born(self) -> float:
@@ -85,13 +89,11 @@ class _Life:
     def end(self, cooldown: float) -> float:
         """Returns the earliest time at which it can have ended."""
         if self.released:
-            # Not the time of the answer: that may be of a repeat, when the first release was not answered.
-            return min(release.available for release in self.released) - cooldown
+            # Not the time of an answer: that may be of a repeat, when the first one was lost on the way.
+            return max(self.asked, min(release.available for release in self.released) - cooldown)
         answers: list[Granted | Kept] = [*self.grants, *self.kept]
-        if self.release_lost:
-            return max(answer.time for answer in answers)
         # A heartbeat may shorten a lease, so the last one counts.
-        return max(answers, key=lambda answer: answer.time).expire
+        return min(self.asked, max(answers, key=lambda answer: answer.time).expire)
 
 
 def check(events: Iterable[Event], cooldown: float) -> Sequence[str]:
@@ -111,8 +113,9 @@ def check(events: Iterable[Event], cooldown: float) -> Sequence[str]:
                 life.known_end = float("inf")
             case Released():
                 life.released.append(event)
+                life.asked = min(life.asked, event.asked)
             case ReleaseLost():
-                life.release_lost = True
+                life.asked = min(life.asked, event.asked)
     faults = [f"{life.ip}/{life.fence}: used without a grant" for life in lives.values() if not life.grants]
     known = [life for life in lives.values() if life.grants]
     for life in known:
@@ -128,10 +131,11 @@ def _faults_of_life(life: _Life, cooldown: float) -> Iterable[str]:
         yield f"{name}: given to two requests"
     if len({release.available for release in life.released}) > 1:
         yield f"{name}: a repeated release moved the cooldown"
-    first = min(life.released, key=lambda release: release.time, default=None)
-    if first and not life.release_lost and first.available - first.time < cooldown - _ROUNDING:
-        yield f"{name}: got a cooldown of {first.available - first.time:.6f} s"
-    ended = first.time if first else float("inf")
+    if life.released:
+        rest = min(release.available for release in life.released) - life.asked
+        if rest < cooldown - _ROUNDING:
+            yield f"{name}: got a cooldown of {rest:.6f} s"
+    ended = min((release.time for release in life.released), default=float("inf"))
     for kept, expire in zip(life.kept, life.ends, strict=True):
         if kept.time >= expire:
             yield f"{name}: revived {kept.time - expire:.6f} s after its end"

@@ -26,6 +26,7 @@ from services.pool_manager.lease_store import PostgresLeases
 from services.pool_manager.leasing import Leasing
 from services.pool_manager.listening import listening
 from services.pool_manager.maintenance import Tally
+from services.pool_manager.model import Rule
 from services.pool_manager.observing import PoolMetrics
 from services.pool_manager.pool_store import PostgresPool
 from services.pool_manager.servicer import PoolManagerServicer
@@ -69,6 +70,7 @@ async def serve_in_process(
     weights: Mapping[str, float] | None = None,
     fallbacks: Mapping[str, Sequence[str]] | None = None,
     reserve: float = 0.0,
+    rules: Mapping[str, Rule] | None = None,
 ) -> AsyncIterator[Manager]:
     """Serves over the database at `url` in this process, on a free port."""
     async with AsyncExitStack() as stack:
@@ -87,6 +89,7 @@ async def serve_in_process(
                 shares=Shares(admin_store, weights=weights or {}, reserve=reserve),
                 weights=weights,
                 fallbacks=fallbacks,
+                rules=rules,
             )
         )
         await stack.enter_async_context(listening(url, leasing.freed))

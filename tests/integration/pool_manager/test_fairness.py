@@ -43,10 +43,11 @@ async def test_an_offer_that_is_alone_has_it_all(database: str) -> None:
 async def test_a_noisy_offer_leaves_the_reserve_to_others_and_borrows_the_rest(database: str) -> None:
     for batch in (False, True):
         async with serve_in_process(database, reserve=0.2) as manager:
-            await manager.admin.DeleteProxies(
-                pb.DeleteProxiesRequest(filter=pb.ProxyFilter(country="us"), revoke_leases=True)
-            )
-            await manager.provision(21)
+            if batch:
+                await manager.admin.DeleteProxies(
+                    pb.DeleteProxiesRequest(filter=pb.ProxyFilter(country="us"), revoke_leases=True)
+                )
+            await manager.provision(21, prefix="batch" if batch else "single")
             assert await take(manager, "quiet", 1) == 1
             # Half would be its share; 4 of the 20 that are left are the reserve.
             assert await take(manager, "noisy", 40, batch=batch) == 16

@@ -4,6 +4,7 @@ that changes nothing and a record of who did it.
 
 import asyncio
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -141,7 +142,15 @@ async def test_a_proxy_in_use_is_deleted_only_if_its_lease_may_be_revoked(manage
     for call in (manager.leases.Heartbeat(beat(held)), manager.leases.Release(ending(held))):
         assert (await failure(call)).reason == "LEASE_LOST"
     assert await rows(pool, "SELECT request_id, ending FROM pool.leases") == [{"request_id": "a", "ending": "REVOKED"}]
-    await manager.provision(1)
+    # Added again, what was in use rests on, for its holder may not have heard yet.
+    await manager.provision(3)
+    status = (await manager.admin.GetPoolStatus(pb.GetPoolStatusRequest())).total
+    assert (status.available, status.cooldown) == (2, 1)
+    (again,) = (
+        await manager.admin.ListProxies(pb.ListProxiesRequest(filter=pb.ProxyFilter(state=pb.COOLDOWN)))
+    ).proxies
+    assert again.ip_address == held.proxy.ip_address
+    assert to_datetime(again.available_time) == to_datetime(held.expire_time) + timedelta(seconds=60)
     assert (await lease(manager, "b")).fence > held.fence
 
 

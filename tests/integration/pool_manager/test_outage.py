@@ -15,7 +15,7 @@ from grpc import aio
 from libs.common.pb.clicktrace.pool.v1 import pool_pb2 as pb
 from libs.common.rpc.status import from_rpc_error
 from libs.common.rpc.times import to_duration
-from tests.integration.pool_manager.rig import serve_in_process
+from tests.integration.pool_manager.rig import Manager, serve_in_process
 from tests.integration.pool_manager.store import Pool
 
 
@@ -118,7 +118,7 @@ async def test_callers_that_give_up_leak_neither_connections_nor_leases(database
         await asyncio.sleep(0.02)
         for call in calls:
             call.cancel()
-        await asyncio.gather(*(asyncio.wait({asyncio.ensure_future(settled(call))}) for call in calls))
+        await asyncio.gather(*(settled(manager, call) for call in calls))
         # The returns of what was granted under way, and one for each connection that carries them.
         async with asyncio.timeout(10):
             while await pool.fetchval("SELECT count(*) FROM ip_rotation_pool WHERE status = 'available'") < 19:
@@ -126,7 +126,10 @@ async def test_callers_that_give_up_leak_neither_connections_nor_leases(database
         assert await connections() <= before + 2
 
 
-async def settled(call: "aio.UnaryUnaryCall[pb.LeaseRequest, pb.LeaseResponse]") -> None:
+async def settled(manager: Manager, call: "aio.UnaryUnaryCall[pb.LeaseRequest, pb.LeaseResponse]") -> None:
     """Waits for the end of a call; what was answered before the cancel is released."""
     with suppress(asyncio.CancelledError, aio.AioRpcError):
-        await call
+        lease = (await call).lease
+        await manager.leases.Release(
+            pb.ReleaseRequest(lease_id=lease.lease_id, fence=lease.fence, outcome=pb.CANCELLED)
+        )
