@@ -1,13 +1,60 @@
 """Connections to PostgreSQL, and one span for each statement."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import asyncpg
 from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 _tracer = trace.get_tracer(__name__)
+
+_STANDBY = (
+    "this PostgreSQL takes no writes (a standby, or read-only by its settings): DATABASE_URL must lead to the primary;"
+    " name all hosts (host1,host2) to follow it through a failover"
+)
+# Raises P0001 where another process answers than the one that was connected to, 25006 where nothing can be written.
+_LOOK = """DO $$ BEGIN
+    IF current_setting('transaction_read_only')::boolean THEN RAISE SQLSTATE '25006'; END IF;
+    IF pg_backend_pid() <> {pid} THEN RAISE EXCEPTION 'a pooler stands between'; END IF;
+END $$"""
+
+
+class PoolerBetweenError(Exception):
+    """A connection pooler such as PgBouncer stands between us and PostgreSQL, where a direct connection is needed."""
+
+
+async def connect(
+    url: str,
+    *,
+    application_name: str,
+    timeout: float = 5.0,
+    command_timeout: float | None = None,
+    direct: bool = False,
+) -> "asyncpg.Connection[asyncpg.Record]":
+    """Opens a connection to the server of `url` that takes writes; times are in seconds.
+
+    Of several hosts the one is taken that is the primary now. A pooler between us and the server is found out, and
+    statements are then prepared anew at each use, so that it may give each transaction another server connection.
+
+    Raises what asyncpg raises when there is no such server (asyncpg.ReadOnlySQLTransactionError for a standby), and
+    PoolerBetweenError with `direct` if a pooler answers.
+    """
+    options: dict[str, Any] = {
+        "timeout": timeout,
+        "command_timeout": command_timeout,
+        "server_settings": {"application_name": application_name, "timezone": "UTC"},
+        # With one host the answer would only be less clear.
+        "target_session_attrs": "read-write" if _has_hosts(url) else None,
+    }
+    connection = await _connected(url, options)
+    if await _is_direct(connection, timeout):
+        return connection
+    connection.terminate()
+    if direct:
+        raise PoolerBetweenError
+    return await _connected(url, {**options, "statement_cache_size": 0})
 
 
 async def connect_pool(
@@ -19,21 +66,46 @@ async def connect_pool(
     connect_timeout: float = 5.0,
     command_timeout: float = 10.0,
 ) -> "asyncpg.Pool[asyncpg.Record]":
-    """Opens a pool of connections; times are in seconds.
+    """Opens a pool of connections as `connect` makes them; times are in seconds."""
 
-    Raises what asyncpg raises (OSError, asyncpg.PostgresError) when the server cannot be reached.
-    """
-    pool = await asyncpg.create_pool(
-        url,
-        min_size=min_size,
-        max_size=max_size,
-        timeout=connect_timeout,
-        command_timeout=command_timeout,
-        server_settings={"application_name": application_name, "timezone": "UTC"},
-    )
+    async def connected(*_args: Any, **_options: Any) -> "asyncpg.Connection[asyncpg.Record]":
+        return await connect(
+            url, application_name=application_name, timeout=connect_timeout, command_timeout=command_timeout
+        )
+
+    pool = await asyncpg.create_pool(url, min_size=min_size, max_size=max_size, connect=connected)
     if pool is None:
         raise RuntimeError("asyncpg gave no pool")
     return pool
+
+
+async def _connected(url: str, options: Mapping[str, Any]) -> "asyncpg.Connection[asyncpg.Record]":
+    try:
+        return await asyncpg.connect(url, **options)
+    except asyncpg.TargetServerAttributeNotMatched:
+        raise asyncpg.ReadOnlySQLTransactionError(_STANDBY) from None
+
+
+async def _is_direct(connection: "asyncpg.Connection[asyncpg.Record]", timeout: float) -> bool:
+    """Tells whether the process that answers is the one that was connected to; a standby is refused.
+
+    In one statement that takes no parameters, because those would have to be prepared.
+    """
+    try:
+        await connection.execute(_LOOK.format(pid=connection.get_server_pid()), timeout=timeout)
+    except asyncpg.RaiseError:
+        return False
+    except asyncpg.ReadOnlySQLTransactionError:
+        connection.terminate()
+        raise asyncpg.ReadOnlySQLTransactionError(_STANDBY) from None
+    except BaseException:
+        connection.terminate()
+        raise
+    return True
+
+
+def _has_hosts(url: str) -> bool:
+    return "," in url.rpartition("@")[2].partition("/")[0] and "target_session_attrs" not in url
 
 
 @contextmanager

@@ -124,7 +124,14 @@ class DatabaseSettings(Settings):
     """The settings of a service that owns a schema."""
 
     database_url: PostgresDsn = Field(validation_alias="DATABASE_URL")
-    """The PostgreSQL to use: postgresql://user:password@host:port/database."""
+    """The PostgreSQL to use: postgresql://user:password@host:port/database; several hosts as host1:port,host2:port."""
+    database_listen_url: PostgresDsn | None = Field(None, validation_alias="DATABASE_LISTEN_URL")
+    """The same database without a pooler in between, for LISTEN; needed if DATABASE_URL leads to PgBouncer."""
+
+    @property
+    def listen_url(self) -> str:
+        """Where to listen for notifications."""
+        return str(self.database_listen_url or self.database_url)
 
 
 class OperatorSettings(Settings):

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from libs.common import logs
+from libs.common import database, logs
 
 log = logs.get(__name__)
 
 _BROKEN = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _CHECK_EVERY = 10.0
 _CHECK_TIMEOUT = 3.0
+_LOOK_EVERY = 2.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
 
 
@@ -32,14 +33,22 @@ class Notification:
 async def notifications(url: str, channels: Sequence[str]) -> AsyncIterator[Notification]:
     """Yields messages of channels for ever, on a connection of its own that is renewed when it is lost.
 
-    The first message of each connection is a reset. A connection that hangs is found by a question every 10 s.
+    The first message of each connection is a reset. A connection that hangs is found by a question every 10 s. Through
+    a pooler nothing can be heard; then a reset comes every 2 s.
     """
     pause = _FIRST_PAUSE
     while True:
         try:
-            connection = await asyncpg.connect(
-                url, timeout=5, server_settings={"application_name": "clicktrace-gateway-listen"}
+            connection = await database.connect(
+                url, timeout=5, application_name="clicktrace-gateway-listen", direct=True
             )
+        except database.PoolerBetweenError:
+            log.warning(
+                "listen.pooler",
+                hint="nothing can be heard through a pooler: set DATABASE_LISTEN_URL; until then offers are looked at "
+                f"every {_LOOK_EVERY:g} s, and WatchClicks shows nothing",
+            )
+            break
         except _BROKEN as error:
             log.warning("listen.down", error=type(error).__name__, retry_in=pause)
             await asyncio.sleep(pause)
@@ -55,6 +64,9 @@ async def notifications(url: str, channels: Sequence[str]) -> AsyncIterator[Noti
             connection.terminate()
         # A server that takes a connection and drops it at once must not be asked in a tight loop.
         await asyncio.sleep(_FIRST_PAUSE)
+    while True:
+        yield Notification("", "")
+        await asyncio.sleep(_LOOK_EVERY)
 
 
 async def _received(

@@ -16,7 +16,7 @@ from grpc import aio
 
 from libs.common import database, lifecycle, logs, settings, telemetry
 from libs.common.errors import ClicktraceError
-from libs.common.migrate import migrate
+from libs.common.migrate import MigrationError, migrate
 from libs.common.pb.clicktrace.gateway.v1 import gateway_pb2_grpc
 from libs.common.rpc import client, tls
 from libs.common.rpc.server import Security, Server, Service
@@ -88,7 +88,7 @@ def main() -> None:
     logs.setup("gateway", config.log_format, config.log_level)
     try:
         lifecycle.run(lambda stop: commands[command](config, stop))
-    except (OSError, ClicktraceError, asyncpg.PostgresError) as error:
+    except (OSError, ClicktraceError, MigrationError, asyncpg.PostgresError) as error:
         log.error("process.failed", command=command, error=type(error).__name__, detail=str(error))  # noqa: TRY400
         sys.exit(1)
 
@@ -175,7 +175,7 @@ async def gateway(config: GatewaySettings, stop: asyncio.Event) -> AsyncIterator
             first_pause=config.webhook_pause,
         )
         maintenance = Maintenance(log_table, journeys, outbox, retention=config.retention, on_done=observing.maintained)
-        await stack.enter_async_context(_running(_listen(url, book, joining, feed), name="listen"))
+        await stack.enter_async_context(_running(_listen(config.listen_url, book, joining, feed), name="listen"))
         await stack.enter_async_context(_running(feed.run(), name="feed"))
         await stack.enter_async_context(_running(webhooks.run(), name="webhooks"))
         await stack.enter_async_context(_running(maintenance.run(), name="maintenance"))

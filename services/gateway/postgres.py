@@ -89,6 +89,9 @@ async def statement(pool: Pool, name: str, table: str) -> AsyncIterator[Connecti
         except asyncpg.PostgresError as error:
             # 08 connection, 53 resources, 57 operator intervention, 25006 a standby: all pass with time.
             if (error.sqlstate or "")[:2] in ("08", "53", "57") or error.sqlstate == "25006":
+                if error.sqlstate == "25006":
+                    # This server is the primary no more; the next connection looks for the one that is.
+                    connection.terminate()
                 raise unavailable(error) from error
             raise
         finally:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 
 import asyncpg
 
-from libs.common import logs
+from libs.common import database, logs
 
 log = logs.get(__name__)
 
@@ -14,6 +14,7 @@ _CHANNEL = "pool_freed"
 _RETRY_SECONDS = 1.0
 _CONNECT_SECONDS = 3.0
 _CHECK_SECONDS = 10.0
+_MEANWHILE = "waiters look every half second meanwhile"
 
 
 @asynccontextmanager
@@ -21,6 +22,7 @@ async def listening(url: str, heard: Callable[[], None]) -> AsyncIterator[None]:
     """Calls `heard` for every notification while the block runs.
 
     The connection is one of its own, and renewed when it is lost; what was told meanwhile counts as one notification.
+    Through a pooler nothing can be heard; that is logged once.
     """
     task = asyncio.create_task(_listen(url, heard), name="listen")
     try:
@@ -34,16 +36,19 @@ async def listening(url: str, heard: Callable[[], None]) -> AsyncIterator[None]:
 async def _listen(url: str, heard: Callable[[], None]) -> None:
     while True:
         try:
-            connection = await asyncpg.connect(
-                url, timeout=_CONNECT_SECONDS, server_settings={"application_name": "pool_manager-listen"}
+            connection = await database.connect(
+                url, timeout=_CONNECT_SECONDS, application_name="pool_manager-listen", direct=True
             )
             try:
                 await _hear(connection, heard)
             finally:
                 connection.terminate()
+        except database.PoolerBetweenError:
+            log.warning("pool.deaf", error="PoolerBetween", hint=f"set DATABASE_LISTEN_URL; {_MEANWHILE}")
+            return
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
             # TimeoutError is an OSError.
-            log.warning("pool.deaf", error=type(error).__name__, hint="waiters look every half second meanwhile")
+            log.warning("pool.deaf", error=type(error).__name__, hint=_MEANWHILE)
         await asyncio.sleep(_RETRY_SECONDS)
 
 

@@ -75,7 +75,7 @@ async def serve(config: PoolSettings, stop: asyncio.Event) -> None:
                 fallbacks=config.country_fallbacks,
                 rules=config.rules,
             ) as leasing,
-            listening(url, leasing.freed),
+            listening(config.listen_url, leasing.freed),
             background(_chores(config, pool, tally, credentials, observer)),
         ):
             manager = PoolManagerServicer(leasing, credentials)

@@ -75,8 +75,8 @@ class Session:
     async def _attempt(self, name: str, args: tuple[object, ...]) -> list[Row]:
         try:
             if self._connection is None:
-                self._connection = await asyncpg.connect(
-                    self._url, timeout=_CONNECT_SECONDS, server_settings={"application_name": f"pool_manager-{name}"}
+                self._connection = await database.connect(
+                    self._url, timeout=_CONNECT_SECONDS, application_name=f"pool_manager-{name}"
                 )
             return await self._connection.fetch(QUERIES[name], *args, timeout=_STATEMENT_SECONDS)
         except _FAILURES as error:
@@ -95,7 +95,12 @@ async def fetch(pool: Pool, name: str, *args: object) -> list[Row]:
     with database.span(name):
         try:
             async with pool.acquire(timeout=_CONNECT_SECONDS) as connection:
-                return await connection.fetch(QUERIES[name], *args, timeout=_ADMIN_SECONDS)
+                try:
+                    return await connection.fetch(QUERIES[name], *args, timeout=_ADMIN_SECONDS)
+                except asyncpg.ReadOnlySQLTransactionError:
+                    # This server is the primary no more; the next connection looks for the one that is.
+                    connection.terminate()
+                    raise
         except _FAILURES as error:
             raise translated(error) from error
 

@@ -315,7 +315,7 @@ async def test_a_heartbeat_that_waited_past_the_end_revives_nothing(
     leases: PostgresLeases, admin_store: PostgresPool, pool: Pool
 ) -> None:
     await provision(admin_store, 1)
-    grant = await lease(leases, "click", ttl=0.15)
+    grant = await lease(leases, "click", ttl=1.0)
     async with row_locked(pool, grant.token.proxy_id) as blocker:
         keeping = asyncio.create_task(heartbeat(leases, grant.token))
         await blocker.blocks()
