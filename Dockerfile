@@ -33,23 +33,23 @@ ENTRYPOINT ["python", "-m"]
 
 FROM runtime AS gateway
 COPY --from=build /app/services/gateway services/gateway
-ENV GATEWAY_LISTEN=:8080 GATEWAY_INTERNAL_LISTEN=:8081 GATEWAY_GRPC_LISTEN=:50053
-EXPOSE 8080 8081 50053
-HEALTHCHECK --interval=10s --timeout=3s --start-period=10s CMD ["python", "-m", "libs.common.rpc.probe", "127.0.0.1:50053"]
+ENV GATEWAY_LISTEN=:8080 GATEWAY_INTERNAL_LISTEN=:8081 GATEWAY_GRPC_LISTEN=:50053 GATEWAY_HEALTH_LISTEN=:50060
+EXPOSE 8080 8081 50053 50060
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s CMD ["python", "-m", "libs.common.rpc.probe", "127.0.0.1:50060"]
 CMD ["services.gateway"]
 
 FROM runtime AS pool_manager
 COPY --from=build /app/services/pool_manager services/pool_manager
-ENV POOL_LISTEN=:50051 POOL_METRICS_LISTEN=:9464
-EXPOSE 50051 9464
-HEALTHCHECK --interval=10s --timeout=3s --start-period=10s CMD ["python", "-m", "libs.common.rpc.probe", "127.0.0.1:50051"]
+ENV POOL_LISTEN=:50051 POOL_METRICS_LISTEN=:9464 POOL_HEALTH_LISTEN=:50060
+EXPOSE 50051 9464 50060
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s CMD ["python", "-m", "libs.common.rpc.probe", "127.0.0.1:50060"]
 CMD ["services.pool_manager"]
 
 FROM runtime AS tracer
 COPY --from=build /app/services/tracer services/tracer
-ENV TRACER_LISTEN=:50052 TRACER_METRICS_LISTEN=:9464
-EXPOSE 50052 9464
-HEALTHCHECK --interval=10s --timeout=3s --start-period=10s CMD ["python", "-m", "libs.common.rpc.probe", "127.0.0.1:50052"]
+ENV TRACER_LISTEN=:50052 TRACER_METRICS_LISTEN=:9464 TRACER_HEALTH_LISTEN=:50060
+EXPOSE 50052 9464 50060
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s CMD ["python", "-m", "libs.common.rpc.probe", "127.0.0.1:50060"]
 CMD ["services.tracer"]
 
 FROM ${SERVICE}

@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast test-peers test-chaos bench-pool provision check format proto proto-check proto-image lock \
+.PHONY: help run test test-fast test-peers test-chaos bench-pool provision images wheels k8s-check check format proto proto-check proto-image lock \
 	bootstrap bootstrap-dev bootstrap-bench clean
 
 help: ## Shows this list.
@@ -44,6 +44,16 @@ bench-pool: bootstrap-bench ## Measures leases beside an empty call, the usual w
 provision: bootstrap ## Fills a running pool from FILE=proxies.csv (or .json), planned first; DRY_RUN=1 only plans.
 	@$(BIN)/python -m services.pool_manager provision $(or $(FILE),$(error say which file: make provision FILE=services/pool_manager/examples/luna.csv)) \
 		$(if $(DRY_RUN),--dry-run)
+
+images: ## Builds the three images with docker, podman or buildah; TAG=1.2.3, and more in k8s/images.sh --help.
+	@k8s/images.sh $(TAG)
+
+wheels: ## Fills ./wheels with what the images install, so that they can be built offline.
+	@mkdir -p wheels && $(PYTHON) -m pip download --quiet --no-deps --require-hashes --only-binary :all: \
+		--dest wheels --requirement requirements.txt
+
+k8s-check: bootstrap-dev ## Renders every overlay and combination of components, and checks it against schemas and the code.
+	@PATH="$(CURDIR)/.build/bin:$$PATH" $(BIN)/python -m pytest tests/peers/test_manifests.py $(ARGS)
 
 check: bootstrap-dev proto-check ## Checks format, lint, types, import contracts and protos.
 	$(BIN)/ruff format --check

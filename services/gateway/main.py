@@ -56,6 +56,10 @@ from services.gateway.webhooks import Webhooks
 log = logs.get(__name__)
 
 _SCHEMA = "clicks"
+# Visitors who wait at a stop get their answers; none waits longer than that.
+_VISITORS_SECONDS = 60.0
+# Connections to the database that are in use after that are cut.
+_CLOSE_SECONDS = 5.0
 _OFFERS, _WRITTEN = "clicks_offers", "clicks_written"
 
 
@@ -225,8 +229,7 @@ async def gateway(config: GatewaySettings, stop: asyncio.Event) -> AsyncIterator
             max_url_bytes=config.max_url_bytes,
             max_header_bytes=config.max_header_bytes,
         )
-        # Visitors who wait get their answers; none waits longer than that.
-        public = web.ServerRunner(public_server, shutdown_timeout=60.0)
+        public = web.ServerRunner(public_server, shutdown_timeout=_VISITORS_SECONDS)
         public_port = await stack.enter_async_context(_listening(public, config.listen))
         yield Ports(public_port, internal_port, grpc_server.port)
         stop.set()
@@ -352,7 +355,7 @@ async def _running(work: Coroutine[Any, Any, None], *, name: str) -> AsyncIterat
 
 async def _close(connections: "asyncpg.Pool[asyncpg.Record]") -> None:
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(_CLOSE_SECONDS):
             await connections.close()
     except TimeoutError:
         connections.terminate()

@@ -5,6 +5,7 @@ For containers without a shell, where nothing else can ask. Kubernetes asks by i
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -21,10 +22,9 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     service = arguments[1] if len(arguments) == 2 else READINESS
     with grpc.insecure_channel(arguments[0]) as channel:
+        stub: Any = health_pb2_grpc.HealthStub(channel)
         try:
-            answer = health_pb2_grpc.HealthStub(channel).Check(
-                health_pb2.HealthCheckRequest(service=service), timeout=_SECONDS
-            )
+            answer = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=_SECONDS)
         except grpc.RpcError as error:
             print(f"{arguments[0]} does not answer: {error.code().name}", file=sys.stderr)
             return 1
