@@ -27,7 +27,13 @@ SERVICES = ("gateway", "pool_manager", "tracer")
 
 def run(*command: str, environment: dict[str, str] | None = None) -> str:
     done = subprocess.run(
-        command, cwd=ROOT, env=os.environ | (environment or {}), capture_output=True, text=True, check=False, timeout=300
+        command,
+        cwd=ROOT,
+        env=os.environ | (environment or {}),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
     )
     assert done.returncode == 0, f"{command}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     return done.stdout
