@@ -33,12 +33,14 @@ from services.gateway.console.pool_source import PoolSource
 from services.gateway.console.routes import VERSION, ConsoleRoutes
 from services.gateway.console.session import Sessions
 from services.gateway.feed import ClickFeed
+from services.gateway.health_table import HealthTable
 from services.gateway.joining import Joining
 from services.gateway.journal import Journal
 from services.gateway.last_landings import LastLandings
 from services.gateway.listening import notifications
 from services.gateway.maintenance import Maintenance
 from services.gateway.maintenance_client import PoolMaintenance
+from services.gateway.offer_health import OfferHealths
 from services.gateway.offers import OfferBook
 from services.gateway.pool_client import PoolClient
 from services.gateway.postgres import ClickTable, JourneyTable, OfferTable, WebhookTable
@@ -139,6 +141,9 @@ async def gateway(config: GatewaySettings, stop: asyncio.Event) -> AsyncIterator
             Journal(log_table, capacity=config.journal_capacity, on_drop=observing.records_dropped)
         )
 
+        health = OfferHealths(HealthTable(connections), observing.DriftMetrics(), every=config.health_every)
+        await stack.enter_async_context(_running(health.run(), name="health"))
+
         around = await stack.enter_async_context(_neighbours(config, files))
         holder = f"gateway@{socket.gethostname()}/{os.getpid()}"
         pool = await stack.enter_async_context(PoolClient(around.pool, holder=holder, ttl=config.lease_ttl))
@@ -164,7 +169,7 @@ async def gateway(config: GatewaySettings, stop: asyncio.Event) -> AsyncIterator
             background=background,
             limits=Limits(config.max_wait, config.trace_timeout, config.max_waiting),
             privacy=Privacy(config.personal_data, privacy_key.encode()),
-            observers=[observing.ClickMetrics()],
+            observers=[observing.ClickMetrics(), health],
         )
         observing.watch(waiting=lambda: clicks.waiting, running=lambda: background.running)
         feed = ClickFeed(log_table)
@@ -187,7 +192,7 @@ async def gateway(config: GatewaySettings, stop: asyncio.Event) -> AsyncIterator
         admin = OfferAdmin(offers, book, operator_token=token, max_wait=config.max_wait, webhooks=bool(webhook_secret))
         services = [
             _admin_service(admin, config.read_token),
-            _log_service(ClickLog(log_table, feed), config.read_token),
+            _log_service(ClickLog(log_table, feed, health), config.read_token),
             _webhook_service(WebhookAdmin(outbox, operator_token=token)),
         ]
         grpc_server = await stack.enter_async_context(

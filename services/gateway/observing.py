@@ -3,11 +3,12 @@
 Only offers that exist get here, so strangers cannot create a series; each family is bounded besides.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from libs.common.metrics import SECONDS, Bounded, exemplar
+from libs.common.metrics import SECONDS, Bounded, BoundedGauges, exemplar
+from services.gateway.drift import DriftKind
 from services.gateway.model import Answer
 from services.gateway.parameters import SplitUrl, parse
 from services.gateway.running import RunningClick
@@ -67,6 +68,24 @@ _MAINTAINED = Gauge(
 )
 
 
+_DRIFTED = Bounded(
+    Counter(
+        "clicktrace_gateway_drifted_chains",
+        "Chains that differed from those that are usual for their offer, and in what.",
+        ["offer", "kind"],
+    ),
+    most=1_000,
+)
+_DRIFTS = BoundedGauges(
+    Gauge(
+        "clicktrace_gateway_offer_drifts",
+        "In how many ways the chain of an offer differs now from what is usual, as all gateways found it.",
+        ["offer", "kind"],
+    ),
+    most=1_000,
+)
+
+
 class ClickMetrics:
     """Counts clicks."""
 
@@ -97,6 +116,18 @@ class ClickMetrics:
             inbound = {parameter.name for parameter in running.click.inbound}
             found = {parameter.name for parameter in parse(SplitUrl.of(running.result.final_url).query or "")}
             _LOST_PARAMETERS.of(offer).inc(len(found - inbound))
+
+
+class DriftMetrics:
+    """Counts and shows drift."""
+
+    def drifted(self, offer: str, kind: DriftKind, chains: int) -> None:
+        """Counts chains that differed from what is usual."""
+        _DRIFTED.of(offer, kind).inc(chains)
+
+    def drifting(self, drifts: Mapping[tuple[str, DriftKind], int]) -> None:
+        """Shows how many drifts of each kind every offer has now."""
+        _DRIFTS.replace(((offer, kind), count) for (offer, kind), count in drifts.items())
 
 
 def refused(reason: str) -> None:

@@ -243,3 +243,32 @@ WHERE dead AND (click_id = ANY($1::text[]) OR ($2 <> '' AND offer = $2));
 -- name: webhooks_expire
 -- Deletes dead webhooks that are older than $1 seconds.
 DELETE FROM clicks.webhooks WHERE dead AND create_time < now() - $1 * interval '1 second';
+
+-- name: health_begin
+-- Makes room for offers $1 where there is none yet, but for those that are deleted meanwhile.
+INSERT INTO clicks.offer_health (offer)
+SELECT name FROM clicks.offers WHERE name = ANY($1::text[]) ORDER BY name FOR KEY SHARE
+ON CONFLICT (offer) DO NOTHING;
+
+-- name: health_lock
+-- The health of offers $1, locked in order until the transaction ends.
+SELECT offer, state, clock_timestamp() AS db_time
+FROM clicks.offer_health
+WHERE offer = ANY($1::text[])
+ORDER BY offer
+FOR UPDATE;
+
+-- name: health_write
+-- Replaces the health of offers $1 by $2.
+UPDATE clicks.offer_health AS known SET state = given.state
+FROM unnest($1::text[], $2::jsonb[]) AS given (offer, state)
+WHERE known.offer = given.offer;
+
+-- name: health_list
+-- A page of offers with their health: after name $1, only offer $2 (empty for all), if $3 only those that drift, at most
+-- $4. An offer without clicks has no state.
+SELECT name AS offer, state, clock_timestamp() AS db_time
+FROM clicks.offers LEFT JOIN clicks.offer_health ON offer = name
+WHERE name > $1 AND ($2 = '' OR name = $2) AND (NOT $3 OR jsonb_array_length(state -> 'drifts') > 0)
+ORDER BY name
+LIMIT $4;

@@ -1,10 +1,13 @@
 """ClickLog over gRPC: tells what became of each click."""
 
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from typing import Protocol, TypeAlias
 
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import aio
 
 from libs.common.errors import ClicktraceError, Code
@@ -14,6 +17,8 @@ from libs.common.rpc import times
 from libs.common.rpc.auth import HasMetadata
 from services.gateway.admin import page_size
 from services.gateway.checks import Check
+from services.gateway.drift import Drift
+from services.gateway.health import PERIOD_SECONDS, OfferHealth
 from services.gateway.model import Attempt, ClickFilter, ClickRecord, ClickStatus, Hop, ParameterSource
 
 _Streaming: TypeAlias = "aio.ServicerContext[pb.WatchClicksRequest, pb.WatchClicksResponse]"
@@ -39,13 +44,22 @@ class Feed(Protocol):
         ...
 
 
+class Healths(Protocol):
+    """Knows how offers fare."""
+
+    async def page(self, after: str, size: int, *, offer: str = "", drifting: bool = False) -> Sequence[OfferHealth]:
+        """Returns offers by name, after a name."""
+        ...
+
+
 class ClickLog(gateway_pb2_grpc.ClickLogServicer):
     """Reads the click log."""
 
-    def __init__(self, clicks: ClickReader, feed: Feed) -> None:
+    def __init__(self, clicks: ClickReader, feed: Feed, healths: Healths) -> None:
         """Reads from a store that its owner closes."""
         self._clicks = clicks
         self._feed = feed
+        self._healths = healths
 
     async def GetClick(self, request: pb.GetClickRequest, _context: HasMetadata) -> pb.GetClickResponse:
         """Returns everything that was decided about one click."""
@@ -60,7 +74,7 @@ class ClickLog(gateway_pb2_grpc.ClickLogServicer):
         check = Check()
         check.that(_is_id(request.page_token, empty=True), "page_token", "must be that of the page before")
         check.that(request.status in pb.ClickStatus.values(), "status", "has no such value")
-        check.that(len(request.offer) <= 64 and request.offer.isprintable(), "offer", "must be the name of an offer")
+        check.that(_is_name(request.offer), "offer", "must be the name of an offer")
         check.that(len(request.reason) <= 64 and request.reason.isprintable(), "reason", "must be a reason")
         since = check.time("since", request.since if request.HasField("since") else None)
         until = check.time("until", request.until if request.HasField("until") else None)
@@ -91,6 +105,26 @@ class ClickLog(gateway_pb2_grpc.ClickLogServicer):
             async for record in records:
                 yield pb.WatchClicksResponse(click=click_message(record))
 
+    async def ListOfferHealth(
+        self, request: pb.ListOfferHealthRequest, _context: HasMetadata
+    ) -> pb.ListOfferHealthResponse:
+        """Lists how offers fare; the page token is the name of the last offer of the page before."""
+        size = page_size(request.page_size)
+        check = Check()
+        check.that(_is_name(request.page_token), "page_token", "must be that of the page before")
+        check.that(_is_name(request.offer), "offer", "must be the name of an offer")
+        check.finish()
+        healths = await self._healths.page(request.page_token, size + 1, offer=request.offer, drifting=request.drifting)
+        shown = healths[:size]
+        return pb.ListOfferHealthResponse(
+            offers=[health_message(health) for health in shown],
+            next_page_token=shown[-1].offer if len(healths) > size else "",
+        )
+
+
+def _is_name(text: str) -> bool:
+    return len(text) <= 64 and (not text or text.isprintable())
+
 
 def _is_id(text: str, *, empty: bool = False) -> bool:
     return bool(re.fullmatch(r"[0-9a-f]{32}", text)) or (empty and not text)
@@ -117,6 +151,56 @@ def click_message(record: ClickRecord) -> pb.Click:
         joined_click_id=record.joined_click_id,
         otel_trace_id=record.otel_trace_id,
     )
+
+
+def health_message(health: OfferHealth) -> pb.OfferHealth:
+    """Renders how an offer fares."""
+    return pb.OfferHealth(
+        offer=health.offer,
+        period=times.to_duration(PERIOD_SECONDS),
+        clicks=health.clicks,
+        fallbacks=health.fallbacks,
+        fallback_share=health.fallback_share,
+        traces=health.traces,
+        trace_time_p50=_span(health.trace_time(0.5)),
+        trace_time_p90=_span(health.trace_time(0.9)),
+        trace_time_p99=_span(health.trace_time(0.99)),
+        drifts=[_drift(drift) for drift in health.drifts],
+        last_landing_url=health.last_landing,
+        last_landing_time=_moment(health.last_landing_time) if health.last_landing else None,
+        shape=pb.ChainShape(
+            chains=health.shape.chains,
+            hops=_parts(health.shape.hops),
+            landing_hosts=_parts(health.shape.landing_hosts),
+            params=_parts(health.shape.params),
+        ),
+    )
+
+
+def _drift(drift: Drift) -> pb.ChainDrift:
+    return pb.ChainDrift(
+        kind=drift.deviation.kind,
+        subject=drift.deviation.subject,
+        detail=drift.deviation.detail,
+        first_time=_moment(drift.first),
+        last_time=_moment(drift.last),
+        chains=drift.chains,
+    )
+
+
+def _parts(shares: Mapping[str, float]) -> list[pb.UsualPart]:
+    return [
+        pb.UsualPart(name=name, share=share)
+        for name, share in sorted(shares.items(), key=lambda item: (-item[1], item[0]))
+    ]
+
+
+def _span(seconds: float | None) -> Duration | None:
+    return None if seconds is None else times.to_duration(seconds)
+
+
+def _moment(seconds: float) -> Timestamp:
+    return times.to_timestamp(datetime.fromtimestamp(seconds, UTC))
 
 
 def _attempt(attempt: Attempt) -> pb.ClickAttempt:

@@ -82,6 +82,8 @@ class GatewaySettings(DatabaseSettings, OperatorSettings, ServerSettings):
 
     journal_capacity: int = Field(20_000, ge=1)
     """How many click records wait for a database that is gone before the oldest are dropped."""
+    health_every: Seconds = Field(2.0, gt=0)
+    """How often what clicks tell of their offers is taken into the database, where drift is found."""
     personal_data: PersonalData = PersonalData.TRUNCATED
     """How much of a visitor the click log keeps: none, truncated or hashed."""
     privacy_key: SecretStr = SecretStr("")

@@ -17,7 +17,7 @@ RPCS = {
     ),
     TRACER.services_by_name["Tracer"]: "Trace",
     GATEWAY.services_by_name["OfferAdmin"]: "CreateOffer GetOffer ListOffers UpdateOffer DeleteOffer",
-    GATEWAY.services_by_name["ClickLog"]: "GetClick ListClicks WatchClicks",
+    GATEWAY.services_by_name["ClickLog"]: "GetClick ListClicks WatchClicks ListOfferHealth",
 }
 
 FIELDS = {

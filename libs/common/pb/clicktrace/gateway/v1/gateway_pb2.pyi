@@ -412,3 +412,99 @@ class RetryWebhooksResponse(_message.Message):
     RETRIED_FIELD_NUMBER: _ClassVar[int]
     retried: int
     def __init__(self, retried: _Optional[int] = ...) -> None: ...
+
+class ChainDrift(_message.Message):
+    __slots__ = ("kind", "subject", "detail", "first_time", "last_time", "chains")
+    class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        KIND_UNSPECIFIED: _ClassVar[ChainDrift.Kind]
+        NEW_LANDING_HOST: _ClassVar[ChainDrift.Kind]
+        LOST_PARAMETER: _ClassVar[ChainDrift.Kind]
+        BROKEN_HOP: _ClassVar[ChainDrift.Kind]
+    KIND_UNSPECIFIED: ChainDrift.Kind
+    NEW_LANDING_HOST: ChainDrift.Kind
+    LOST_PARAMETER: ChainDrift.Kind
+    BROKEN_HOP: ChainDrift.Kind
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    FIRST_TIME_FIELD_NUMBER: _ClassVar[int]
+    LAST_TIME_FIELD_NUMBER: _ClassVar[int]
+    CHAINS_FIELD_NUMBER: _ClassVar[int]
+    kind: ChainDrift.Kind
+    subject: str
+    detail: str
+    first_time: _timestamp_pb2.Timestamp
+    last_time: _timestamp_pb2.Timestamp
+    chains: int
+    def __init__(self, kind: _Optional[_Union[ChainDrift.Kind, str]] = ..., subject: _Optional[str] = ..., detail: _Optional[str] = ..., first_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., chains: _Optional[int] = ...) -> None: ...
+
+class UsualPart(_message.Message):
+    __slots__ = ("name", "share")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SHARE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    share: float
+    def __init__(self, name: _Optional[str] = ..., share: _Optional[float] = ...) -> None: ...
+
+class ChainShape(_message.Message):
+    __slots__ = ("chains", "hops", "landing_hosts", "params")
+    CHAINS_FIELD_NUMBER: _ClassVar[int]
+    HOPS_FIELD_NUMBER: _ClassVar[int]
+    LANDING_HOSTS_FIELD_NUMBER: _ClassVar[int]
+    PARAMS_FIELD_NUMBER: _ClassVar[int]
+    chains: int
+    hops: _containers.RepeatedCompositeFieldContainer[UsualPart]
+    landing_hosts: _containers.RepeatedCompositeFieldContainer[UsualPart]
+    params: _containers.RepeatedCompositeFieldContainer[UsualPart]
+    def __init__(self, chains: _Optional[int] = ..., hops: _Optional[_Iterable[_Union[UsualPart, _Mapping]]] = ..., landing_hosts: _Optional[_Iterable[_Union[UsualPart, _Mapping]]] = ..., params: _Optional[_Iterable[_Union[UsualPart, _Mapping]]] = ...) -> None: ...
+
+class OfferHealth(_message.Message):
+    __slots__ = ("offer", "period", "clicks", "fallbacks", "fallback_share", "traces", "trace_time_p50", "trace_time_p90", "trace_time_p99", "drifts", "last_landing_url", "last_landing_time", "shape")
+    OFFER_FIELD_NUMBER: _ClassVar[int]
+    PERIOD_FIELD_NUMBER: _ClassVar[int]
+    CLICKS_FIELD_NUMBER: _ClassVar[int]
+    FALLBACKS_FIELD_NUMBER: _ClassVar[int]
+    FALLBACK_SHARE_FIELD_NUMBER: _ClassVar[int]
+    TRACES_FIELD_NUMBER: _ClassVar[int]
+    TRACE_TIME_P50_FIELD_NUMBER: _ClassVar[int]
+    TRACE_TIME_P90_FIELD_NUMBER: _ClassVar[int]
+    TRACE_TIME_P99_FIELD_NUMBER: _ClassVar[int]
+    DRIFTS_FIELD_NUMBER: _ClassVar[int]
+    LAST_LANDING_URL_FIELD_NUMBER: _ClassVar[int]
+    LAST_LANDING_TIME_FIELD_NUMBER: _ClassVar[int]
+    SHAPE_FIELD_NUMBER: _ClassVar[int]
+    offer: str
+    period: _duration_pb2.Duration
+    clicks: int
+    fallbacks: int
+    fallback_share: float
+    traces: int
+    trace_time_p50: _duration_pb2.Duration
+    trace_time_p90: _duration_pb2.Duration
+    trace_time_p99: _duration_pb2.Duration
+    drifts: _containers.RepeatedCompositeFieldContainer[ChainDrift]
+    last_landing_url: str
+    last_landing_time: _timestamp_pb2.Timestamp
+    shape: ChainShape
+    def __init__(self, offer: _Optional[str] = ..., period: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., clicks: _Optional[int] = ..., fallbacks: _Optional[int] = ..., fallback_share: _Optional[float] = ..., traces: _Optional[int] = ..., trace_time_p50: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., trace_time_p90: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., trace_time_p99: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., drifts: _Optional[_Iterable[_Union[ChainDrift, _Mapping]]] = ..., last_landing_url: _Optional[str] = ..., last_landing_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., shape: _Optional[_Union[ChainShape, _Mapping]] = ...) -> None: ...
+
+class ListOfferHealthRequest(_message.Message):
+    __slots__ = ("offer", "drifting", "page_size", "page_token")
+    OFFER_FIELD_NUMBER: _ClassVar[int]
+    DRIFTING_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    offer: str
+    drifting: bool
+    page_size: int
+    page_token: str
+    def __init__(self, offer: _Optional[str] = ..., drifting: _Optional[bool] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListOfferHealthResponse(_message.Message):
+    __slots__ = ("offers", "next_page_token")
+    OFFERS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    offers: _containers.RepeatedCompositeFieldContainer[OfferHealth]
+    next_page_token: str
+    def __init__(self, offers: _Optional[_Iterable[_Union[OfferHealth, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...

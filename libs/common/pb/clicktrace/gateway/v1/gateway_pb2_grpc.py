@@ -307,6 +307,11 @@ class ClickLogStub:
                 request_serializer=libs_dot_common_dot_pb_dot_clicktrace_dot_gateway_dot_v1_dot_gateway__pb2.WatchClicksRequest.SerializeToString,
                 response_deserializer=libs_dot_common_dot_pb_dot_clicktrace_dot_gateway_dot_v1_dot_gateway__pb2.WatchClicksResponse.FromString,
                 _registered_method=True)
+        self.ListOfferHealth = channel.unary_unary(
+                '/clicktrace.gateway.v1.ClickLog/ListOfferHealth',
+                request_serializer=libs_dot_common_dot_pb_dot_clicktrace_dot_gateway_dot_v1_dot_gateway__pb2.ListOfferHealthRequest.SerializeToString,
+                response_deserializer=libs_dot_common_dot_pb_dot_clicktrace_dot_gateway_dot_v1_dot_gateway__pb2.ListOfferHealthResponse.FromString,
+                _registered_method=True)
 
 
 class ClickLogServicer:
@@ -334,6 +339,15 @@ class ClickLogServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListOfferHealth(self, request, context):
+        """Lists, by the names of the offers, how their clicks fared in the last hour and how their chains have changed.
+
+        What is told is some seconds old. All gateways together learn it, and any of them tells it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ClickLogServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -351,6 +365,11 @@ def add_ClickLogServicer_to_server(servicer, server):
                     servicer.WatchClicks,
                     request_deserializer=libs_dot_common_dot_pb_dot_clicktrace_dot_gateway_dot_v1_dot_gateway__pb2.WatchClicksRequest.FromString,
                     response_serializer=libs_dot_common_dot_pb_dot_clicktrace_dot_gateway_dot_v1_dot_gateway__pb2.WatchClicksResponse.SerializeToString,
+            ),
+            'ListOfferHealth': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListOfferHealth,
+                    request_deserializer=libs_dot_common_dot_pb_dot_clicktrace_dot_gateway_dot_v1_dot_gateway__pb2.ListOfferHealthRequest.FromString,
+                    response_serializer=libs_dot_common_dot_pb_dot_clicktrace_dot_gateway_dot_v1_dot_gateway__pb2.ListOfferHealthResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -435,6 +454,33 @@ class ClickLog:
             '/clicktrace.gateway.v1.ClickLog/WatchClicks',
             libs_dot_common_dot_pb_dot_clicktrace_dot_gateway_dot_v1_dot_gateway__pb2.WatchClicksRequest.SerializeToString,
             libs_dot_common_dot_pb_dot_clicktrace_dot_gateway_dot_v1_dot_gateway__pb2.WatchClicksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListOfferHealth(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/clicktrace.gateway.v1.ClickLog/ListOfferHealth',
+            libs_dot_common_dot_pb_dot_clicktrace_dot_gateway_dot_v1_dot_gateway__pb2.ListOfferHealthRequest.SerializeToString,
+            libs_dot_common_dot_pb_dot_clicktrace_dot_gateway_dot_v1_dot_gateway__pb2.ListOfferHealthResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -142,6 +142,11 @@ class ClickLogStub:
     """Lists clicks, newest first, one page at a time; without hops and parameters."""
     WatchClicks: _grpc.UnaryStreamMultiCallable[_gateway_pb2.WatchClicksRequest, _gateway_pb2.WatchClicksResponse]
     """Streams clicks as they are answered and as late traces end."""
+    ListOfferHealth: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ListOfferHealthRequest, _gateway_pb2.ListOfferHealthResponse]
+    """Lists, by the names of the offers, how their clicks fared in the last hour and how their chains have changed.
+
+    What is told is some seconds old. All gateways together learn it, and any of them tells it.
+    """
 
 @_typing.type_check_only
 class ClickLogAsyncStub(ClickLogStub):
@@ -154,6 +159,11 @@ class ClickLogAsyncStub(ClickLogStub):
     """Lists clicks, newest first, one page at a time; without hops and parameters."""
     WatchClicks: _aio.UnaryStreamMultiCallable[_gateway_pb2.WatchClicksRequest, _gateway_pb2.WatchClicksResponse]  # type: ignore[assignment]
     """Streams clicks as they are answered and as late traces end."""
+    ListOfferHealth: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListOfferHealthRequest, _gateway_pb2.ListOfferHealthResponse]  # type: ignore[assignment]
+    """Lists, by the names of the offers, how their clicks fared in the last hour and how their chains have changed.
+
+    What is told is some seconds old. All gateways together learn it, and any of them tells it.
+    """
 
 class ClickLogServicer(metaclass=_abc_1.ABCMeta):
     """Tells what became of each click."""
@@ -181,6 +191,17 @@ class ClickLogServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_gateway_pb2.WatchClicksResponse], _abc.AsyncIterator[_gateway_pb2.WatchClicksResponse]]:
         """Streams clicks as they are answered and as late traces end."""
+
+    @_abc_1.abstractmethod
+    def ListOfferHealth(
+        self,
+        request: _gateway_pb2.ListOfferHealthRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_pb2.ListOfferHealthResponse, _abc.Awaitable[_gateway_pb2.ListOfferHealthResponse]]:
+        """Lists, by the names of the offers, how their clicks fared in the last hour and how their chains have changed.
+
+        What is told is some seconds old. All gateways together learn it, and any of them tells it.
+        """
 
 def add_ClickLogServicer_to_server(servicer: ClickLogServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 

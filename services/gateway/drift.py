@@ -1,0 +1,257 @@
+"""What the good chains of an offer look like, and how a chain differs from that; pure rules.
+
+A shape is learned from real clicks: which hosts lead on and how, on which hosts chains end, which parameters landing
+pages have. Each of these is kept with its share, the part of recent good chains that had it. After the first chains a
+shape learns by time, not by the number of clicks, so that it takes a lasting change as usual after some hours, however
+busy the offer is. Everything is bounded, because chains are written by strangers.
+"""
+
+import enum
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+LEARNED_FROM = 20
+"""From so many chains on a shape is trusted."""
+
+_MEMORY_SECONDS = 6 * 3600.0
+_SLOWEST_CHAINS = 50
+# A host is new if fewer of the chains than this ended on it, a parameter is lost if at least this part had it. What is
+# flagged already stays so until half of the chains are of the new kind: then that is what is usual.
+_RARE = 0.005
+_ALWAYS = 0.95
+_USUAL = 0.5
+# Where landing hosts are different with every click, none of them is news.
+_COVERED = 0.9
+_FORGOTTEN = 0.001
+_OVER_AFTER_CHAINS = 50
+_OVER_AFTER_SECONDS = 24 * 3600.0
+
+MOST_HOSTS, MOST_PARAMS, MOST_HOPS, MOST_DRIFTS = 16, 64, 32, 16
+MOST_TEXT = 253
+"""The longest host or name that is kept, in characters; it is that of DNS names."""
+
+
+NOT_ALLOWED = "LANDING_NOT_ALLOWED"
+"""The failure of a chain that ends where its offer does not allow it."""
+
+
+class DriftKind(enum.StrEnum):
+    """How a chain can differ."""
+
+    NEW_LANDING_HOST = "NEW_LANDING_HOST"
+    LOST_PARAMETER = "LOST_PARAMETER"
+    BROKEN_HOP = "BROKEN_HOP"
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """What matters of one chain; chains that do not differ in it are equal."""
+
+    hops: tuple[str, ...]
+    """Each host that led on, and how: "track.example LOCATION"."""
+    end_host: str
+    """The host at which it ended or broke."""
+    params: tuple[str, ...] = ()
+    """The names of the parameters of the landing page, but for those that the click brought; sorted."""
+    inbound: tuple[str, ...] = ()
+    """The names of the parameters that the click brought; sorted."""
+    failure: str = ""
+    """The UPPER_SNAKE reason why it broke; empty if it led to a landing page."""
+
+    @classmethod
+    def of(
+        cls,
+        hops: Iterable[tuple[str, str]],
+        end_host: str,
+        *,
+        params: Iterable[str] = (),
+        inbound: Iterable[str] = (),
+        failure: str = "",
+    ) -> "Chain":
+        """Takes hosts with how they led on, and names; what is too long or too much is left out."""
+        brought = frozenset(inbound)
+        return cls(
+            hops=tuple(dict.fromkeys(_short(f"{host} {kind}") for host, kind in hops))[:MOST_HOPS],
+            end_host=_short(end_host),
+            params=_names(name for name in params if name not in brought),
+            inbound=_names(brought),
+            failure=failure,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Deviation:
+    """One thing in which a chain differs."""
+
+    kind: DriftKind
+    subject: str
+    """The host or the name of the parameter."""
+    detail: str
+    """What was seen, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """A deviation that was seen of late; moments are seconds since 1970."""
+
+    deviation: Deviation
+    first: float
+    last: float
+    chains: int
+    calm: int = 0
+    """How many chains in a row have not shown it since."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What is usual, and what differs; shares are from 0 to 1, the moment is in seconds since 1970."""
+
+    chains: int = 0
+    """How many good chains it was learned from."""
+    learned: float = 0.0
+    """When it was last changed."""
+    hops: Mapping[str, float] = field(default_factory=dict)
+    landing_hosts: Mapping[str, float] = field(default_factory=dict)
+    params: Mapping[str, float] = field(default_factory=dict)
+    drifts: Sequence[Drift] = ()
+    """The newest first."""
+
+
+def deviations(shape: Shape, chain: Chain) -> Sequence[Deviation]:
+    """Returns in what a chain differs from what is usual; nothing while a shape is young."""
+    if shape.chains < LEARNED_FROM:
+        return ()
+    host = chain.end_host
+    if chain.failure == NOT_ALLOWED:
+        return (Deviation(DriftKind.NEW_LANDING_HOST, host, "chains end here, which the offer does not allow"),)
+    if chain.failure:
+        return (Deviation(DriftKind.BROKEN_HOP, host, f"chains break here: {chain.failure}"),)
+    flagged = {(drift.deviation.kind, drift.deviation.subject) for drift in shape.drifts}
+    if _is_new(shape, host, is_flagged=(DriftKind.NEW_LANDING_HOST, host) in flagged):
+        usual = _leads_on(shape, host)
+        known = max(shape.landing_hosts, key=lambda name: shape.landing_hosts[name])
+        detail = f"it used to lead on by {usual}" if usual else f"most ended on {known}"
+        return (Deviation(DriftKind.NEW_LANDING_HOST, host, f"chains end here; {detail}"),)
+    present = {*chain.params, *chain.inbound}
+    return tuple(
+        Deviation(DriftKind.LOST_PARAMETER, name, f"landing pages lack it; {share:.0%} had it")
+        for name, share in shape.params.items()
+        if name not in present and share >= (_USUAL if (DriftKind.LOST_PARAMETER, name) in flagged else _ALWAYS)
+    )
+
+
+def observe(shape: Shape, chains: Mapping[Chain, int], now: float) -> tuple[Shape, Mapping[DriftKind, int]]:
+    """Takes in chains and how often each was seen; returns the shape after that, and how many chains differed in what.
+
+    `now` is in seconds since 1970; one that lies before the last one counts as the same moment.
+    """
+    now = max(now, shape.learned)
+    drifting: dict[DriftKind, int] = {}
+    seen: dict[tuple[DriftKind, str], Drift] = {}
+    for chain, times in chains.items():
+        found = deviations(shape, chain)
+        for deviation in found:
+            key = (deviation.kind, deviation.subject)
+            already = seen[key].chains if key in seen else 0
+            seen[key] = Drift(deviation, now, now, already + times)
+        for kind in {deviation.kind for deviation in found}:
+            drifting[kind] = drifting.get(kind, 0) + times
+    drifts = _drifts(shape, seen, sum(chains.values()))
+    good = {chain: times for chain, times in chains.items() if not chain.failure}
+    after = replace(_learned(shape, good, now - shape.learned), learned=now)
+    return replace(after, drifts=tuple(drift for drift in drifts if not _is_over(after, drift, now))), drifting
+
+
+def _is_new(shape: Shape, host: str, *, is_flagged: bool) -> bool:
+    shares = shape.landing_hosts
+    if shares.get(host, 0.0) >= (_USUAL if is_flagged else _RARE):
+        return False
+    return is_flagged or sum(share for share in shares.values() if share >= _RARE) >= _COVERED
+
+
+def _leads_on(shape: Shape, host: str) -> str:
+    """Returns how a host usually leads on; empty if it does not."""
+    for hop, share in shape.hops.items():
+        name, _, kind = hop.partition(" ")
+        if name == host and share >= _USUAL:
+            return kind
+    return ""
+
+
+def _drifts(shape: Shape, seen: Mapping[tuple[DriftKind, str], Drift], chains: int) -> Sequence[Drift]:
+    """Returns the drifts after so many chains, in some of which drifts were seen."""
+    new = dict(seen)
+    drifts = []
+    for drift in shape.drifts:
+        again = new.pop((drift.deviation.kind, drift.deviation.subject), None)
+        if again is None:
+            drifts.append(replace(drift, calm=drift.calm + chains))
+        else:
+            drifts.append(replace(again, first=drift.first, chains=drift.chains + again.chains))
+    return (*new.values(), *drifts)[:MOST_DRIFTS]
+
+
+def _is_over(shape: Shape, drift: Drift, now: float) -> bool:
+    """Says whether a drift is gone: it is not seen any more, or it is what is usual now."""
+    if drift.calm >= _OVER_AFTER_CHAINS or now - drift.last > _OVER_AFTER_SECONDS:
+        return True
+    subject = drift.deviation.subject
+    match drift.deviation.kind:
+        case DriftKind.LOST_PARAMETER:
+            return shape.params.get(subject, 0.0) < _USUAL
+        case DriftKind.NEW_LANDING_HOST:
+            return shape.landing_hosts.get(subject, 0.0) >= _USUAL
+        case DriftKind.BROKEN_HOP:
+            # However long chains break, that is never as it should be.
+            return False
+
+
+def _learned(shape: Shape, good: Mapping[Chain, int], seconds: float) -> Shape:
+    """Returns the shape after good chains that came within so many seconds."""
+    total = sum(good.values())
+    if not total:
+        return shape
+    if shape.chains < LEARNED_FROM:
+        keep = shape.chains / (shape.chains + total)
+    else:
+        # Never faster than by the number of chains, never faster than by time.
+        keep = max((1 - 1 / _SLOWEST_CHAINS) ** total, math.exp(-seconds / _MEMORY_SECONDS))
+    hops, hosts, params, untold = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
+    for chain, times in good.items():
+        hosts[chain.end_host] += times
+        for part, names in ((hops, chain.hops), (params, chain.params), (untold, chain.inbound)):
+            for name in names:
+                part[name] += times
+    return replace(
+        shape,
+        chains=shape.chains + total,
+        hops=_shares(shape.hops, hops, keep, lambda _: total, most=MOST_HOPS),
+        landing_hosts=_shares(shape.landing_hosts, hosts, keep, lambda _: total, most=MOST_HOSTS),
+        # A chain tells nothing of a parameter that its click brought.
+        params=_shares(shape.params, params, keep, lambda name: total - untold[name], most=MOST_PARAMS),
+    )
+
+
+def _shares(
+    known: Mapping[str, float], present: Mapping[str, int], keep: float, told: Callable[[str], int], *, most: int
+) -> Mapping[str, float]:
+    """Moves shares towards what was present in so many of those chains that told of it."""
+    shares: dict[str, float] = {}
+    for name in {*known, *present}:
+        share = known.get(name, 0.0)
+        if among := told(name):
+            share = min(1.0, share * keep + (1 - keep) * present.get(name, 0) / among)
+        # What is there now is kept however little it weighs yet, or it could never become usual.
+        if share >= _FORGOTTEN or (share and name in present):
+            shares[name] = share
+    return dict(sorted(shares.items(), key=lambda item: (-item[1], item[0]))[:most])
+
+
+def _short(text: str) -> str:
+    return text[:MOST_TEXT]
+
+
+def _names(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted({name for name in names if 0 < len(name) <= MOST_TEXT}))[:MOST_PARAMS]
