@@ -363,9 +363,20 @@ class Leasing:
         try:
             await self._returns.submit(token)
         except ClicktraceError as error:
-            log.warning("lease.stranded", request_id=request.request_id, reason=error.reason, hint="it ends by its TTL")
+            log.warning(
+                "lease.stranded",
+                click_id=request.click_id or None,
+                request_id=request.request_id,
+                reason=error.reason,
+                hint="it ends by its TTL",
+            )
         else:
-            log.info("lease.returned", request_id=request.request_id, fence=token.fence)
+            log.info(
+                "lease.returned",
+                click_id=request.click_id or None,
+                request_id=request.request_id,
+                fence=token.fence,
+            )
 
 
 class _Nobody:

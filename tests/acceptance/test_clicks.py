@@ -1,6 +1,7 @@
 """Real clicks through the whole system: three services, a real PostgreSQL, real proxies, a real chain."""
 
 import asyncio
+import json
 from collections.abc import Sequence
 
 import pytest
@@ -130,3 +131,28 @@ async def test_one_trace_runs_through_all_three_services(system: System, sink: O
     assert any("db.system.name" in span.attributes for span in spans if span.service == "pool_manager")
     assert all(by_id[hop.parent_id].service == "tracer" for hop in hops_of(spans))
     assert "marker-of-this-click" not in repr(spans)
+
+
+async def test_a_click_is_followed_by_its_id_through_the_logs_of_all_services(system: System) -> None:
+    await system.rested()
+    answer = await system.click("offer=demo&gclid=followed&sub=marker-in-no-log")
+    click = await system.ended(answer.click_id)
+    events = {
+        "gateway": ["click.hop"] * len(click.hops) + ["click.answered"],
+        "pool_manager": ["lease.granted", "lease.released"],
+        "tracer": ["trace.ended"],
+    }
+    async with asyncio.timeout(20):
+        while {service: events_of(system, service, answer.click_id) for service in events} != events:
+            await asyncio.sleep(0.05)
+    logs = "".join(path.read_text() for path in (system.state / "logs").iterdir())
+    assert "marker-in-no-log" not in logs
+
+
+def events_of(system: System, service: str, click_id: str) -> list[str]:
+    """Returns the events that a service has logged of a click, each in the trace of the click."""
+    path = system.state / "logs" / f"{service}.log"
+    entries = [json.loads(line) for line in path.read_text().splitlines() if click_id in line]
+    assert all(entry["click_id"] == click_id and entry["service"] == service for entry in entries)
+    assert len({entry["trace_id"] for entry in entries}) <= 1
+    return [entry["event"] for entry in entries]
