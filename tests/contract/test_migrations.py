@@ -9,7 +9,7 @@ LANDED = ROOT / "services" / "migrations.sha256"
 
 def test_what_landed_is_as_it_was() -> None:
     """The list is what `sha256sum` writes; each migration that lands is added to it, and its line stays."""
-    listed = dict(reversed(line.split(maxsplit=1)) for line in LANDED.read_text().splitlines())
+    listed = {path: digest for digest, _, path in (line.partition("  ") for line in LANDED.read_text().splitlines())}
     now = {
         str(path.relative_to(ROOT)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted((ROOT / "services").glob("*/migrations/*.sql"))
