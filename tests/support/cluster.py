@@ -58,7 +58,7 @@ def run(program: Path | str, *arguments: str, **options: Any) -> str:
     )  # fmt: skip
     if done.returncode:
         raise AssertionError(f"{program} failed: {done.stdout}{done.stderr}")
-    return done.stdout
+    return str(done.stdout)
 
 
 @dataclass
@@ -166,7 +166,8 @@ def pgbouncer(behind: Cluster, *, pool_size: int = 4) -> Iterator[str]:
     (directory / "ini").write_text(
         f"[databases]\n* = host=127.0.0.1 port={behind.port}\n"
         f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\npool_mode = transaction\n"
-        f"auth_type = plain\nauth_file = {directory / 'users'}\ndefault_pool_size = {pool_size}\nmax_client_conn = 500\n"
+        f"auth_type = plain\nauth_file = {directory / 'users'}\n"
+        f"default_pool_size = {pool_size}\nmax_client_conn = 500\n"
         # Every transaction gets the server connection that has rested longest: never the same one twice.
         "server_round_robin = 1\nmin_pool_size = 2\n"
     )
