@@ -104,19 +104,20 @@ async def aiohttp_walker(port: int, count: int) -> float:
 class BareTrace:
     """The least a trace can be with libcurl: a handle of its own, and its Location followed by hand."""
 
-    def __init__(self, multi: pycurl.CurlMulti, port: int) -> None:
+    def __init__(self, multi: pycurl.CurlMulti, port: int, *, host: str = "127.0.0.1", start: str = START) -> None:
         """Begins the trace."""
         self._multi = multi
+        self._start = start
         self._location = ""
         self.curl = pycurl.Curl()
-        self.curl.setopt(pycurl.PROXY, f"http://127.0.0.1:{port}")
+        self.curl.setopt(pycurl.PROXY, f"http://{host}:{port}")
         self.curl.setopt(pycurl.PROXYUSERPWD, f"{USER}:{PASSWORD}")
         self.curl.setopt(pycurl.COOKIEFILE, "")
         self.curl.setopt(pycurl.WRITEFUNCTION, len)
         self.curl.setopt(pycurl.HEADERFUNCTION, self._header)
         # Every trace has a connection of its own, as isolation demands; its later hops may use it again.
         self.curl.setopt(pycurl.FRESH_CONNECT, 1)
-        self._request(START)
+        self._request(start)
 
     def next(self) -> bool:
         """Takes the next hop; returns whether there is one."""
@@ -125,7 +126,7 @@ class BareTrace:
             self.curl.close()
             return False
         self.curl.setopt(pycurl.FRESH_CONNECT, 0)
-        self._request(urljoin(START, self._location))
+        self._request(urljoin(self._start, self._location))
         return True
 
     def _request(self, url: str) -> None:

@@ -262,6 +262,8 @@ class PlainServer(web.Server):
             access_log=None,  # type: ignore[arg-type]  # the stubs do not know that there may be none
             # Nobody has business to send a body here; it is neither waited for nor unpacked.
             lingering_time=0.0,
+            # aiohttp's own line would show the query, and with it who clicked.
+            access_log=None,
             auto_decompress=False,
         )
 

@@ -1,0 +1,270 @@
+"""`make bench-click`: what this system adds to a chain's own time, and what a click costs, in one run.
+
+Beside it stand a bare pycurl loop through the same proxies, and the same job in a single process (bench/single.py). Each
+process is measured by its own CPU time; proxies, chains and visitors are others, which cost the measured ones nothing
+but their share of the machine. Contenders take turns. Take the numbers as ratios.
+"""
+
+import asyncio
+import itertools
+import resource
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import uvloop
+from google.protobuf.duration_pb2 import Duration
+
+from bench import processes
+from bench.report import ROOT, Row, at_least, at_most, publish
+from bench.stack import SERVICES, Network, Settings, Shape, Stack, running
+from bench.visitors import Answer, Visitors, quantile
+from local.postgres import EmbeddedPostgres
+
+AT_ONCE = 100
+ROUNDS = 7
+CHAIN = "/wait/25/3"
+"""Four hops of 25 ms."""
+SATURATION_SECONDS = 5.0
+SATURATION_VISITORS = 64
+HELD = 5_000
+HELD_RATE = 150.0
+MAX_WAIT = 1.0
+DEADLINE_RATE = 50.0
+DEADLINE_SECONDS = 6.0
+
+SETTINGS: Settings = {
+    "gateway": {
+        "GATEWAY_CLIENT_RATE": "1000000",
+        "GATEWAY_CLIENT_BURST": "1000000",
+        "GATEWAY_OFFER_RATE": "1000000",
+        "GATEWAY_OFFER_BURST": "1000000",
+        "GATEWAY_MAX_WAITING": "20000",
+        "GATEWAY_MAX_TRACES": "20000",
+        "GATEWAY_GRACE": "0s",
+    },
+    "pool_manager": {"POOL_COOLDOWN": "1s"},
+    "tracer": {"TRACER_MAX_TRACES": "20000", "TRACER_GRACE": "0s"},
+}
+
+_numbers = itertools.count()
+
+
+def query(offer: str) -> str:
+    """Returns the query of a click like no other."""
+    return f"offer={offer}&gclid=bench-{next(_numbers)}&utm_source=bench&utm_campaign=a%20b"
+
+
+async def bare(port: int, count: int) -> list[float]:
+    """Returns the seconds of each walk of a bare pycurl loop, in a process of its own."""
+    command = [sys.executable, "-m", "bench.bare", str(port), CHAIN, str(count)]
+    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=subprocess.PIPE)
+    output, _ = await process.communicate()
+    return [float(word) for word in output.split()]
+
+
+async def burst(visitors: Visitors, offer: str, count: int) -> list[Answer]:
+    """Lets visitors click all at once."""
+    return await asyncio.gather(*(visitors.click(query(offer)) for _ in range(count)))
+
+
+async def paced(visitors: Visitors, offer: str, rate: float, seconds: float) -> list[Answer]:
+    """Lets visitors click at an even pace, whatever the clicks before do."""
+    began = time.perf_counter()
+    async with asyncio.TaskGroup() as group:
+        tasks = []
+        for number in range(int(rate * seconds)):
+            await asyncio.sleep(max(0.0, began + number / rate - time.perf_counter()))
+            tasks.append(group.create_task(visitors.click(query(offer))))
+    return [task.result() for task in tasks]
+
+
+def landed(answers: list[Answer]) -> list[float]:
+    """Returns the seconds of each answer; RuntimeError if one of them is no landing page."""
+    for answer in answers:
+        if answer.status != 302 or "/wait/25/0" not in answer.location:
+            raise RuntimeError(f"a click did not land: {answer}")
+    return [answer.seconds for answer in answers]
+
+
+async def visitor_time(stack: Stack, visitors: Visitors) -> list[Row]:
+    """Measures how long a visitor waits beside a bare walk: 100 at once, and 100 spread over two seconds."""
+    await visitors.arrive(AT_ONCE)
+    landed(await burst(visitors, "chain", AT_ONCE))
+    walks: list[float] = []
+    bursts: list[float] = []
+    for _ in range(ROUNDS):
+        walks += await bare(stack.network_port, AT_ONCE)
+        await asyncio.sleep(0.3)
+        bursts += landed(await burst(visitors, "chain", AT_ONCE))
+        await asyncio.sleep(0.3)
+    spread = landed(await paced(visitors, "chain", 50.0, 4.0))
+    rows = []
+    for share, limit in ((0.50, 1.10), (0.99, 1.25)):
+        name = f"p{share * 100:.0f}"
+        base, ours, alone = (quantile(values, share) * 1000 for values in (walks, bursts, spread))
+        rows += [
+            Row(f"{name} of a bare pycurl walk, {AT_ONCE} at once", base, "ms"),
+            Row(f"{name} of a visitor's wait, {AT_ONCE} at once", ours, "ms"),
+            at_most("  ratio", ours / base, limit),
+            Row(f"{name} of a visitor's wait, 50 clicks/s", alone, "ms"),
+            at_most("  ratio", alone / base, limit),
+        ]
+    return rows
+
+
+async def saturate(click: Callable[[], Awaitable[Answer]], seconds: float) -> int:
+    """Lets many visitors click again and again; returns how many answers there were."""
+    done = 0
+    end = time.perf_counter() + seconds
+
+    async def visitor() -> None:
+        nonlocal done
+        while time.perf_counter() < end:
+            landed([await click()])
+            done += 1
+
+    await asyncio.gather(*(visitor() for _ in range(SATURATION_VISITORS)))
+    return done
+
+
+@asynccontextmanager
+async def single(stack: Stack) -> AsyncIterator[tuple[int, int]]:
+    """Runs the single-process version and yields its pid and port."""
+    command = [sys.executable, "-m", "bench.single", stack.url, str(stack.network_port), f"http://start.test{CHAIN}"]
+    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=subprocess.PIPE)
+    try:
+        if process.stdout is None:
+            raise AssertionError("stdout is a pipe")
+        yield process.pid, int(await process.stdout.readline())
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def cost(stack: Stack, visitors: Visitors) -> list[Row]:
+    """Measures clicks per second of CPU at saturation, ours and in a single process, in turns."""
+    ours: list[dict[str, float]] = []
+    others: list[tuple[float, float]] = []
+    rates: list[float] = []
+    async with single(stack) as (pid, port):
+        plain = Visitors(port)
+        await saturate(lambda: visitors.click(query("chain")), 1.0)
+        await saturate(lambda: plain.click(query("chain")), 1.0)
+        for _ in range(3):
+            before = stack.cpu()
+            clicks = await saturate(lambda: visitors.click(query("chain")), SATURATION_SECONDS)
+            after = stack.cpu()
+            ours.append({name: (after[name] - before[name]) * 1000 / clicks for name in (*SERVICES, "postgres")})
+            rates.append(clicks / SATURATION_SECONDS)
+            before_single, before_postgres = processes.cpu([pid]), stack.cpu()["postgres"]
+            clicks = await saturate(lambda: plain.click(query("chain")), SATURATION_SECONDS)
+            others.append(
+                (
+                    (processes.cpu([pid]) - before_single) * 1000 / clicks,
+                    (stack.cpu()["postgres"] - before_postgres) * 1000 / clicks,
+                )
+            )
+        plain.leave()
+    parts = {name: statistics.median(round_[name] for round_ in ours) for name in ours[0]}
+    alone, alone_postgres = (statistics.median(values) for values in zip(*others, strict=True))
+    services, whole = sum(parts[name] for name in SERVICES), sum(parts.values())
+    return [
+        *(Row(f"CPU of a click: {name}", value, "ms") for name, value in parts.items()),
+        Row("CPU of a click: the services together", services, "ms"),
+        Row("CPU of a click: the single process", alone, "ms"),
+        Row("CPU of a click: its PostgreSQL", alone_postgres, "ms"),
+        Row("clicks/s at saturation, with the load and the network beside", statistics.median(rates), "/s"),
+        Row("clicks/s per core, services and PostgreSQL", 1000 / whole, "/s"),
+        Row("clicks/s per core, single process and PostgreSQL", 1000 / (alone + alone_postgres), "/s"),
+        at_least("  ratio", (alone + alone_postgres) / whole, 0.5),
+        Row("  ratio without PostgreSQL on either side", alone / services),
+    ]
+
+
+async def deadline(_stack: Stack, visitors: Visitors) -> list[Row]:
+    """Measures how long after `max_wait` the fallback leaves, while other clicks keep the services busy."""
+    others = asyncio.create_task(paced(visitors, "chain", DEADLINE_RATE, DEADLINE_SECONDS))
+    slow = await paced(visitors, "late", DEADLINE_RATE, DEADLINE_SECONDS - MAX_WAIT)
+    landed(await others)
+    late = []
+    for answer in slow:
+        if answer.status != 302 or "/wait/3000/3" not in answer.location:
+            raise RuntimeError(f"a slow click did not fall back: {answer}")
+        late.append((answer.seconds - MAX_WAIT) * 1000)
+    return [
+        Row(f"fallback after max_wait, p50, {2 * DEADLINE_RATE:.0f} clicks/s", quantile(late, 0.5), "ms"),
+        at_most("fallback after max_wait, p99", quantile(late, 0.99), 50, "ms"),
+    ]
+
+
+async def held(stack: Stack, visitors: Visitors) -> list[Row]:
+    """Measures the memory of each service with thousands of traces in flight."""
+    before = stack.memory()
+    clicks = asyncio.create_task(paced(visitors, "held", HELD_RATE, HELD / HELD_RATE))
+    await clicks
+    async with stack.connection() as connection:
+        async with asyncio.timeout(30):
+            while True:
+                open_traces = await connection.fetchval("SELECT count(*) FROM clicks.click_log WHERE status = 'TRACING'")
+                if open_traces >= HELD:
+                    break
+                await asyncio.sleep(0.2)
+    during = stack.memory()
+    answered = await burst(visitors, "chain", 10)
+    landed(answered)
+    rows = [Row("traces in flight", float(open_traces), "", f">= {HELD}", open_traces >= HELD)]
+    for name in SERVICES:
+        rows.append(Row(f"memory: {name}", during[name], "MiB"))
+        rows.append(Row("  for each trace", (during[name] - before[name]) * 1024 / HELD, "KiB"))
+    return rows
+
+
+PARTS: dict[str, Callable[[Stack, Visitors], Awaitable[list[Row]]]] = {
+    "visitor": visitor_time,
+    "cost": cost,
+    "deadline": deadline,
+    "held": held,
+}
+
+
+async def measure(postgres: EmbeddedPostgres, network: Network, logs: Path, parts: Sequence[str]) -> list[Row]:
+    """Takes measurements."""
+    async with running(postgres, network, logs, Shape(), SETTINGS) as stack:
+        await stack.provision(8_000)
+        short = Duration(seconds=1)
+        await stack.offer("chain", CHAIN)
+        await stack.offer("late", "/wait/3000/3", max_wait=short)
+        await stack.offer("held", "/wait/6000/8", max_wait=Duration(seconds=5))
+        visitors = Visitors(stack.of("gateway")[0].port)
+        rows: list[Row] = []
+        for part in parts:
+            rows += await PARTS[part](stack, visitors)
+        visitors.leave()
+        # Thousands of traces are still open; nobody waits for them.
+        for instance in stack.instances:
+            await instance.stop(signal.SIGKILL)
+    return rows
+
+
+def main() -> int:
+    """Prints the report and writes it down; returns 1 if a limit was not kept."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 65_536), most))
+    with (
+        tempfile.TemporaryDirectory(prefix="clicktrace-bench-", ignore_cleanup_errors=True) as directory,
+        EmbeddedPostgres(Path(directory) / "postgres") as postgres,
+        Network() as network,
+    ):
+        rows = uvloop.run(measure(postgres, network, Path(directory), sys.argv[1:] or list(PARTS)))
+    return 0 if publish("click", rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
