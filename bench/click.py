@@ -1,8 +1,8 @@
 """`make bench-click`: what this system adds to a chain's own time, and what a click costs, in one run.
 
-Beside it stand a bare pycurl loop through the same proxies, and the same job in a single process (bench/single.py). Each
-process is measured by its own CPU time; proxies, chains and visitors are others, which cost the measured ones nothing
-but their share of the machine. Contenders take turns. Take the numbers as ratios.
+Beside it stand a bare pycurl loop through the same proxies, and the same job in a single process (bench/single.py).
+Each process is measured by its own CPU time; proxies, chains and visitors are others, which cost the measured ones
+nothing but their share of the machine. Contenders take turns. Take the numbers as ratios.
 """
 
 import asyncio
@@ -212,7 +212,9 @@ async def held(stack: Stack, visitors: Visitors) -> list[Row]:
     async with stack.connection() as connection:
         async with asyncio.timeout(30):
             while True:
-                open_traces = await connection.fetchval("SELECT count(*) FROM clicks.click_log WHERE status = 'TRACING'")
+                open_traces = await connection.fetchval(
+                    "SELECT count(*) FROM clicks.click_log WHERE status = 'TRACING'"
+                )
                 if open_traces >= HELD:
                     break
                 await asyncio.sleep(0.2)

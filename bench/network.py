@@ -1,7 +1,7 @@
 """The far side of every click: proxies on as many addresses as one likes, and the chains behind them, in one process.
 
-`python -m bench.network` prints its port; it listens on that port of every address in 127.0.0.0/8, and each of them is a
-proxy. It answers absolute-form requests as if it had passed them on, so it costs the measured ones next to nothing:
+`python -m bench.network` prints its port; it listens on that port of every address in 127.0.0.0/8, and each of them is
+a proxy. It answers absolute-form requests as if it had passed them on, so it costs the measured ones next to nothing:
 
     /wait/MS/N        answers after MS milliseconds, and leads to /wait/MS/N-1; /wait/MS/0 is a landing page
     /break/MS/N       the same, but instead of landing drops the connection
@@ -22,13 +22,15 @@ import uvloop
 from bench.chain import Chain
 
 _MOVED = b"HTTP/1.1 302 Found\r\nLocation: %b\r\nSet-Cookie: hop=%d; Path=/\r\nContent-Length: 5\r\n\r\nmoved"
+_FOUND = b"HTTP/1.1 302 Found\r\n"
+_EMPTY = b"Content-Length: 0\r\n\r\n"
 _HOSTILE = {
-    b"metadata": b"HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/latest/meta-data/\r\nContent-Length: 0\r\n\r\n",
-    b"script": b"HTTP/1.1 302 Found\r\nLocation: javascript:alert(1)\r\nContent-Length: 0\r\n\r\n",
-    b"twice": b"HTTP/1.1 302 Found\r\nLocation: http://a.test/\r\nLocation: http://b.test/\r\nContent-Length: 0\r\n\r\n",
+    b"metadata": _FOUND + b"Location: http://169.254.169.254/latest/meta-data/\r\n" + _EMPTY,
+    b"script": _FOUND + b"Location: javascript:alert(1)\r\n" + _EMPTY,
+    b"twice": _FOUND + b"Location: http://a.test/\r\nLocation: http://b.test/\r\n" + _EMPTY,
     b"nonsense": b"\x16\x03\x01\x00\xa5 this is no HTTP\r\n\r\n",
-    b"headers": b"HTTP/1.1 302 Found\r\n" + b"X-Filler: %b\r\n" % (b"x" * 8_000) * 100 + b"\r\n",
-    b"circle": b"HTTP/1.1 302 Found\r\nLocation: /hostile/circle\r\nContent-Length: 0\r\n\r\n",
+    b"headers": _FOUND + b"X-Filler: %b\r\n" % (b"x" * 8_000) * 100 + _EMPTY,
+    b"circle": _FOUND + b"Location: /hostile/circle\r\n" + _EMPTY,
 }
 
 

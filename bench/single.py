@@ -38,7 +38,8 @@ CREATE TABLE single_clicks (
     location text,
     hops jsonb
 );
-INSERT INTO single_proxies (ip_address) SELECT '127.20.' || n / 250 || '.' || n % 250 + 1 FROM generate_series(0, 9999) n;
+INSERT INTO single_proxies (ip_address)
+SELECT '127.20.' || n / 250 || '.' || n % 250 + 1 FROM generate_series(0, 9999) n;
 """
 _BEGIN = "INSERT INTO single_clicks (click_id, offer, query, status) VALUES ($1, $2, $3, 'PENDING')"
 _LEASE = """

@@ -46,13 +46,23 @@ class Instance:
     """One process of a service; it keeps its ports when it is started anew."""
 
     service: str
-    name: str
-    environment: Mapping[str, str]
-    ready: Probe
-    log: Path
+    number: int
     port: int
     """Where visitors or other services find it."""
+    environment: Mapping[str, str]
+    ready: Probe
+    logs: Path
     process: asyncio.subprocess.Process | None = None
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return f"{self.service}-{self.number}"
+
+    @property
+    def log(self) -> Path:
+        """What it said since the first start."""
+        return self.logs / f"{self.name}.log"
 
     @property
     def pid(self) -> int:
@@ -214,10 +224,10 @@ def _instances(stack: Stack, logs: Path, shape: Shape, settings: Settings) -> Se
     instances = []
     for number, port in enumerate(tracers, 1):
         own = {"TRACER_LISTEN": f"{HOST}:{port}", **settings.get("tracer", {})}
-        instances.append(_instance("tracer", number, own, GrpcHealth(f"{HOST}:{port}"), logs, port))
+        instances.append(Instance("tracer", number, port, own, GrpcHealth(f"{HOST}:{port}"), logs))
     for number, port in enumerate(pools, 1):
         own = {**database, "POOL_LISTEN": f"{HOST}:{port}", **settings.get("pool_manager", {})}
-        instances.append(_instance("pool_manager", number, own, GrpcHealth(f"{HOST}:{port}"), logs, port))
+        instances.append(Instance("pool_manager", number, port, own, GrpcHealth(f"{HOST}:{port}"), logs))
     for number in range(1, shape.gateways + 1):
         port, internal, grpc_port = free_ports(3)
         own = {
@@ -229,15 +239,8 @@ def _instances(stack: Stack, logs: Path, shape: Shape, settings: Settings) -> Se
             "GATEWAY_TRACER_TARGET": _target(tracers),
             **settings.get("gateway", {}),
         }
-        instances.append(_instance("gateway", number, own, HttpOk(f"{HOST}:{internal}", "/readyz"), logs, port))
+        instances.append(Instance("gateway", number, port, own, HttpOk(f"{HOST}:{internal}", "/readyz"), logs))
     return instances
-
-
-def _instance(
-    service: str, number: int, environment: Mapping[str, str], ready: Probe, logs: Path, port: int
-) -> Instance:
-    name = f"{service}-{number}"
-    return Instance(service, name, environment, ready, logs / f"{name}.log", port)
 
 
 def _target(ports: Sequence[int]) -> str:

@@ -245,7 +245,7 @@ class PlainServer(web.Server):
         answer, is closed.
         """
         # A visitor who leaves is not waited for any more; the trace is a task of its own and goes on.
-        super().__init__(handler, handler_cancellation=True, access_log=None)
+        super().__init__(handler, handler_cancellation=True)
         self._header_timeout = header_timeout
         self._max_url_bytes = max_url_bytes
         self._max_header_bytes = max_header_bytes
@@ -262,8 +262,6 @@ class PlainServer(web.Server):
             access_log=None,  # type: ignore[arg-type]  # the stubs do not know that there may be none
             # Nobody has business to send a body here; it is neither waited for nor unpacked.
             lingering_time=0.0,
-            # aiohttp's own line would show the query, and with it who clicked.
-            access_log=None,
             auto_decompress=False,
         )
 

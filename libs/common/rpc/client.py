@@ -1,14 +1,12 @@
 """The one way to open a channel to a service."""
 
 import json
-from collections.abc import Callable
-from typing import Any
 
 from grpc import aio
 
 from libs.common.rpc import tls
 from libs.common.rpc.renewal import RenewedChannel
-from libs.common.rpc.tracing import StreamTracing, UnaryTracing
+from libs.common.rpc.tracing import TracedChannel
 
 _SERVICE_CONFIG = json.dumps(
     {
@@ -32,25 +30,6 @@ _OPTIONS = (
 )
 
 
-class _Deadline(aio.UnaryUnaryClientInterceptor):
-    """Gives every unary call a deadline that names none itself."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-
-    async def intercept_unary_unary(
-        self, continuation: Callable[..., Any], client_call_details: aio.ClientCallDetails, request: Any
-    ) -> Any:
-        details = client_call_details
-        timeout = self._seconds if details.timeout is None else details.timeout
-        return await continuation(
-            aio.ClientCallDetails(
-                details.method, timeout, details.metadata, details.credentials, details.wait_for_ready
-            ),
-            request,
-        )
-
-
 def channel(
     target: str, *, default_timeout: float = 10.0, files: tls.Files | None = None, identity: str = ""
 ) -> aio.Channel:
@@ -62,13 +41,13 @@ def channel(
     With `files` both sides show certificates, and the server's must bear the DNS name `identity` (if that is empty, the
     name in the target). Files that change are used for new calls within a second; calls that run finish as they are.
     """
-    interceptors = [_Deadline(default_timeout), UnaryTracing(target), StreamTracing(target)]
     if files is None:
-        return aio.insecure_channel(target, options=_OPTIONS, interceptors=interceptors)
+        return TracedChannel(aio.insecure_channel(target, options=_OPTIONS), target, default_timeout=default_timeout)
     named = (("grpc.ssl_target_name_override", identity),) if identity else ()
 
     def secured(material: tls.Material) -> aio.Channel:
         credentials = tls.channel_credentials(material)
-        return aio.secure_channel(target, credentials, options=(*_OPTIONS, *named), interceptors=interceptors)
+        opened = aio.secure_channel(target, credentials, options=(*_OPTIONS, *named))
+        return TracedChannel(opened, target, default_timeout=default_timeout)
 
     return RenewedChannel(files, secured)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -140,7 +140,7 @@ class Server:
         if self._security is not None:
             around.append(_Admission(self._security, services).admitted)
         around.append(self._protected)
-        server = aio.server(interceptors=[_Wrapping(one) for one in around], options=_OPTIONS)
+        server = aio.server(interceptors=[_Wrapping(around)], options=_OPTIONS)
         names = [health.SERVICE_NAME]
         for service in services:
             service.add(server)
@@ -246,31 +246,43 @@ async def _typed_errors(method: str, context: "aio.ServicerContext[Any, Any]") -
 
 
 class _Wrapping(aio.ServerInterceptor):
-    """Enters an async context manager around every call of our own services."""
+    """Enters async context managers, the first of them outermost, around every call of our own services."""
 
-    def __init__(self, around: Around) -> None:
-        self._around = around
+    def __init__(self, arounds: Sequence[Around]) -> None:
+        self._arounds = arounds
+        # Made once: a handler is the same at each call, and so is what is around it.
+        self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
 
     async def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable["grpc.RpcMethodHandler[Any, Any] | None"]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> "grpc.RpcMethodHandler[Any, Any] | None":
-        handler: Any = await continuation(handler_call_details)
         method = handler_call_details.method.removeprefix("/")
-        if handler is None or method.startswith("grpc."):
-            return handler  # type: ignore[no-any-return]
-        around = self._around
+        wrapped = self._wrapped.get(method)
+        if wrapped is None:
+            handler: Any = await continuation(handler_call_details)
+            if handler is None or method.startswith("grpc."):
+                return handler  # type: ignore[no-any-return]
+            wrapped = self._wrapped[method] = self._wrap(method, handler)
+        return wrapped
+
+    def _wrap(self, method: str, handler: Any) -> "grpc.RpcMethodHandler[Any, Any]":
         inner = handler.unary_stream or handler.unary_unary
+        arounds = self._arounds
 
         async def unary(request: Any, context: "aio.ServicerContext[Any, Any]") -> Any:
-            async with around(method, context):
+            async with AsyncExitStack() as stack:
+                for around in arounds:
+                    await stack.enter_async_context(around(method, context))
                 return await inner(request, context)
 
         async def stream(request: Any, context: "aio.ServicerContext[Any, Any]") -> None:
             # Written from here, not yielded: the runtime does not close a generator whose caller went away while a
             # message was being sent, and its clean-up would wait for the garbage collector.
-            async with around(method, context):
+            async with AsyncExitStack() as stack:
+                for around in arounds:
+                    await stack.enter_async_context(around(method, context))
                 messages = inner(request, context)
                 if not hasattr(messages, "aclose"):
                     await messages

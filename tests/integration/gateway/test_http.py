@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,16 @@ NO_OFFERS = [
     ("/%74rack-hit?offer=demo", {404}),
     ("/readyz", {404}),
 ]
+
+
+async def test_the_log_shows_no_value_of_a_query(database: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    async with world(database) as w:
+        await w.offer()
+        click = await w.click("offer=demo&gclid=marker-of-a-visitor")
+        await w.record(click.click_id)
+    assert "marker-of-a-visitor" in click.location
+    assert "marker-of-a-visitor" not in caplog.text
 
 
 async def test_what_names_no_offer_is_refused_without_echo_and_lease(database: str) -> None:
