@@ -32,6 +32,8 @@ def replica(number: int) -> Server:
         Address("127.0.0.1", 0),
         [Service(name, lambda server: pool_pb2_grpc.add_PoolManagerServicer_to_server(servicer, server))],
         grace=5,
+        # A call that has left its client when the server stops is cut off; so clients get the time to turn away.
+        drain_delay=0.3,
     )
 
 
