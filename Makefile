@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast test-peers test-chaos bench-pool bench-click provision images wheels k8s-check check format proto proto-check proto-image lock \
+.PHONY: help run load test test-fast test-peers test-chaos bench-pool bench-click provision images wheels k8s-check check format proto proto-check proto-image lock \
 	bootstrap bootstrap-dev bootstrap-bench clean
 
 help: ## Shows this list.
@@ -25,6 +25,9 @@ bootstrap-bench:
 run: bootstrap ## Starts the whole system on embedded parts, ready to click; Ctrl-C stops it.
 	@exec $(BIN)/python -m local --stop-with-parent $(if $(PROXIES),--proxies $(PROXIES)) $(if $(COOLDOWN),--cooldown $(COOLDOWN)) \
 		$(if $(MAX_WAIT),--max-wait $(MAX_WAIT)) $(if $(TLS),--tls) $(ARGS)
+
+load: bootstrap ## Clicks CLICKS=10 times at once on the running system; shows exit IPs, times and answers (ARGS=--help).
+	@$(BIN)/python -m local.load $(if $(CLICKS),--clicks $(CLICKS)) $(ARGS)
 
 test: bootstrap-dev ## Runs every test that needs nothing but Python: unit, contract, integration, acceptance.
 	@$(BIN)/python -m pytest -n 3 --dist loadgroup --ignore tests/peers -m "not chaos" $(ARGS)

@@ -1,6 +1,7 @@
 """HTTP: the click endpoint on the public port, and what operators and probes ask on the internal one."""
 
 import asyncio
+import json
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
@@ -218,7 +219,8 @@ class InternalRoutes:
             deleted_clicks = await self._click_log.once()
         except ClicktraceError as error:
             return problems.for_operator(error)
-        return web.json_response({**asdict(upkeep), "deleted_clicks": deleted_clicks}, headers=problems.HEADERS)
+        done = {**asdict(upkeep), "deleted_clicks": deleted_clicks}
+        return web.json_response(text=f"{json.dumps(done)}\n", headers=problems.HEADERS)
 
 
 class _Shown:
