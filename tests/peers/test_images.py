@@ -71,14 +71,13 @@ def name_of(service: str, tag: str) -> str:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_what_is_in_an_image(images: str, service: str) -> None:
-    config = json.loads(run("podman", "inspect", name_of(service, images)))[0]["Config"]
+    image = json.loads(run("podman", "inspect", name_of(service, images)))[0]
+    config = image["Config"]
     assert config["User"] == "10001:10001"
     assert config["Cmd"] == [f"services.{service}"]
-    assert config["Healthcheck"]["Test"][:3] == ["CMD", "python", "-m"]
+    assert image["Healthcheck"]["Test"][:3] == ["CMD", "python", "-m"]
     with mounted(name_of(service, images)) as root:
-        assert [path.name for path in sorted((root / "app" / "services").iterdir()) if path.is_dir()] == (
-            ["__pycache__", service]
-        )
+        assert [path.name for path in (root / "app" / "services").iterdir() if path.is_dir()] == [service]
         tools = ("gcc", "cc", "g++", "make", "ld")
         assert [tool for tool in tools if shutil.which(tool, path=f"{root}/usr/bin:{root}/usr/local/bin")] == []
         assert not list((root / "opt" / "clicktrace").rglob("pip"))
