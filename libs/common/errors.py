@@ -9,6 +9,9 @@ import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+# A message names this many faults; all of them are in the details.
+_LISTED = 20
+
 
 class Code(enum.Enum):
     """The canonical codes (google.rpc.Code) that are in use, by their numbers on the wire."""
@@ -67,5 +70,7 @@ class ClicktraceError(Exception):
 
 def invalid_request(violations: Sequence[Violation]) -> ClicktraceError:
     """Returns the INVALID_ARGUMENT/INVALID_REQUEST error that names every faulty field at once."""
-    listed = "; ".join(f"{violation.field}: {violation.description}" for violation in violations)
+    listed = "; ".join(f"{violation.field}: {violation.description}" for violation in violations[:_LISTED])
+    if len(violations) > _LISTED:
+        listed += f"; and {len(violations) - _LISTED} more"
     return ClicktraceError(Code.INVALID_ARGUMENT, "INVALID_REQUEST", listed, violations=violations)

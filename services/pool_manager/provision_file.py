@@ -4,6 +4,7 @@ import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from libs.common.errors import Violation, invalid_request
 from libs.common.settings import parse_seconds
@@ -13,7 +14,14 @@ _NEEDED = ("ip_address", "ip_port", "country")
 _COLUMNS = frozenset({*_NEEDED, "provider", "protocol", "cooldown"})
 
 
-def read_rows(path: Path) -> Sequence[RawSpec]:
+class Row(NamedTuple):
+    """A row, and where in the file it stands."""
+
+    place: str
+    spec: RawSpec
+
+
+def read_rows(path: Path) -> Sequence[Row]:
     """Reads the rows of a `.csv` or `.json` file; lines of CSV that begin with `#` are comments.
 
     Raises INVALID_ARGUMENT/INVALID_REQUEST that names every row that cannot be read, and OSError.
@@ -21,10 +29,10 @@ def read_rows(path: Path) -> Sequence[RawSpec]:
     text = path.read_text(encoding="utf-8-sig")
     rows = _json_rows(text) if path.suffix == ".json" else _csv_rows(text)
     faults: list[Violation] = []
-    specs = [_row(faults, where, row) for where, row in rows]
+    read = [Row(where, _row(faults, where, row)) for where, row in rows]
     if faults:
         raise invalid_request(faults)
-    return specs
+    return read
 
 
 def _csv_rows(text: str) -> Iterator[tuple[str, Mapping[str, object]]]:

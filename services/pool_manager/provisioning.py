@@ -60,7 +60,7 @@ def _check_row(faults: list[Violation], path: str, row: RawSpec, own: Address | 
     address = _check_address(faults, f"{path}.ip_address", row.ip_address)
     if not 1 <= row.ip_port <= 65535:
         faults.append(Violation(f"{path}.ip_port", f"is {row.ip_port}; give 1 to 65535"))
-    elif own is not None and row.ip_port == own.port and address == own.host:
+    elif own is not None and row.ip_port == own.port and _is_own(address, own):
         faults.append(Violation(f"{path}.ip_address", "is the address of this server"))
     country = check_country(faults, f"{path}.country", row.country)
     provider = row.provider or "default"
@@ -81,6 +81,15 @@ def _check_row(faults: list[Violation], path: str, row: RawSpec, own: Address | 
         country=country,
         cooldown=row.cooldown,
     )
+
+
+def _is_own(address: str, own: Address) -> bool:
+    """Tells whether connecting to `address` can reach a server that listens on `own`, of the same port."""
+    try:
+        listens, literal = ipaddress.ip_address(own.host), ipaddress.ip_address(address)
+    except ValueError:
+        return address == own.host.lower() or address == "localhost"
+    return literal == listens or (listens.is_unspecified and literal.is_loopback)
 
 
 def _check_address(faults: list[Violation], field: str, value: str) -> str:

@@ -129,7 +129,7 @@ def check_name(faults: list[Violation], field: str, value: str, limit: int = MAX
     """Checks a text that people will read."""
     if len(value) > limit:
         faults.append(Violation(field, f"has {len(value)} characters; give at most {limit}"))
-    elif not _NAME.fullmatch(value):
+    elif value and not _NAME.fullmatch(value):
         faults.append(Violation(field, "holds a control character, a quote or a backslash"))
 
 

@@ -27,6 +27,8 @@ _OPTIONS = (
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.http2.max_pings_without_data", 0),
+    # Errors with their details are metadata, and a thousand bad rows are more than the default of 8 KiB.
+    ("grpc.max_metadata_size", 1024 * 1024),
 )
 
 

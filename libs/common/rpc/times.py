@@ -6,6 +6,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 _NANOS = 1_000_000_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def to_duration(seconds: float) -> Duration:
@@ -22,9 +23,8 @@ def to_seconds(duration: Duration) -> float:
 
 def to_timestamp(moment: datetime) -> Timestamp:
     """Returns a Timestamp of an aware datetime."""
-    timestamp = Timestamp()
-    timestamp.FromDatetime(moment)
-    return timestamp
+    since = moment - _EPOCH
+    return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1000)
 
 
 def to_datetime(timestamp: Timestamp) -> datetime:

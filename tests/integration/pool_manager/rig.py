@@ -71,6 +71,7 @@ async def serve_in_process(
     fallbacks: Mapping[str, Sequence[str]] | None = None,
     reserve: float = 0.0,
     rules: Mapping[str, Rule] | None = None,
+    own_address: Address | None = None,
 ) -> AsyncIterator[Manager]:
     """Serves over the database at `url` in this process, on a free port."""
     async with AsyncExitStack() as stack:
@@ -95,7 +96,7 @@ async def serve_in_process(
         await stack.enter_async_context(listening(url, leasing.freed))
         address = Address("127.0.0.1", 0)
         manager = PoolManagerServicer(leasing, Credentials(credentials_dir))
-        operators = PoolAdminServicer(admin_store, own_address=address, operator_token=operator_token)
+        operators = PoolAdminServicer(admin_store, own_address=own_address or address, operator_token=operator_token)
         services = [
             Service(servicer.FULL_NAME, lambda to: pool_pb2_grpc.add_PoolManagerServicer_to_server(manager, to)),
             Service(admin.FULL_NAME, lambda to: pool_pb2_grpc.add_PoolAdminServicer_to_server(operators, to)),

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from libs.common.errors import ClicktraceError
+from libs.common.settings import Address
 from services.pool_manager.admin_client import provision
 from services.pool_manager.provision_file import read_rows
 from services.pool_manager.settings import ProvisionSettings
@@ -52,9 +53,22 @@ async def test_a_file_with_a_fault_changes_nothing(
         assert await provision(file, ProvisionSettings(), dry_run=False) == 1
         assert await provision(tmp_path / "missing.csv", ProvisionSettings(), dry_run=False) == 1
     errors = capsys.readouterr().err
-    assert "proxies[3000].country" in errors
-    assert "proxies[3001].ip_address" in errors
+    assert "line 3002, country: is no country code" in errors
+    assert "line 3003, ip_address: is neither" in errors
     assert "No such file" in errors
+    assert await rows(pool, "SELECT * FROM pool.proxies") == []
+
+
+async def test_what_only_the_server_knows_is_named_by_its_line_too(
+    database: str, pool: Pool, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "proxies.csv"
+    async with serve_in_process(database, own_address=Address("127.0.0.1", 50051)) as manager:
+        monkeypatch.setenv("POOL_TARGET", manager.target)
+        good = "\n".join(f"proxy-{number},7000,us" for number in range(2500))
+        file.write_text(f"ip_address,ip_port,country\n{good}\n127.0.0.1,50051,us\n")
+        assert await provision(file, ProvisionSettings(), dry_run=False) == 1
+    assert "line 2502, ip_address: is the address of this server" in capsys.readouterr().err
     assert await rows(pool, "SELECT * FROM pool.proxies") == []
 
 
@@ -68,7 +82,8 @@ def test_csv_and_json_say_the_same(tmp_path: Path) -> None:
         '[{"ip_address": "proxy-1", "ip_port": 1080, "country": "gb", "protocol": "SOCKS5", "cooldown": 30},'
         ' {"ip_address": "proxy-2", "ip_port": "1", "country": "us", "provider": null}]'
     )
-    assert read_rows(table) == read_rows(document)
+    assert [row.spec for row in read_rows(table)] == [row.spec for row in read_rows(document)]
+    assert [row.place for row in read_rows(table)] == ["line 4", "line 5"]
 
 
 @pytest.mark.parametrize(

@@ -232,6 +232,13 @@ async def test_provisioning_names_every_bad_row_and_changes_nothing(manager: Man
     assert (await manager.admin.GetPoolStatus(pb.GetPoolStatusRequest())).total.total == 0
 
 
+async def test_a_file_of_bad_rows_is_named_row_by_row(manager: Manager) -> None:
+    specs = [pb.ProxySpec(ip_address="proxy", ip_port=number, country="zz") for number in range(1, 1001)]
+    error = await failure(manager.admin.ProvisionProxies(pb.ProvisionProxiesRequest(proxies=specs)))
+    assert error.reason == "INVALID_REQUEST"
+    assert len(error.violations) > 50, error
+
+
 async def test_provisioning_is_safe_to_repeat_and_to_try(manager: Manager) -> None:
     specs = [pb.ProxySpec(ip_address=f"proxy-{number}", ip_port=7000, country="us") for number in range(3)]
     ask = pb.ProvisionProxiesRequest

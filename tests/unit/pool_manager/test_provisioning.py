@@ -61,6 +61,11 @@ def test_one_proxy_in_two_spellings_is_a_twin() -> None:
 def test_this_server_is_no_proxy() -> None:
     assert faults(row("10.0.0.1", 50051)) == ["proxies[0].ip_address"]
     assert len(check_specs([row("10.0.0.1", 50052), row("10.0.0.2", 50051)], OWN)) == 2
+    everywhere = Address("0.0.0.0", 50051)
+    for own_address in ("127.0.0.1", "::1", "LOCALHOST"):
+        with pytest.raises(ClicktraceError):
+            check_specs([row(own_address, 50051)], everywhere)
+    assert len(check_specs([row("127.0.0.1", 50052), row("10.0.0.2", 50051)], everywhere)) == 2
 
 
 @pytest.mark.parametrize("count", [0, 10_001])
