@@ -8,9 +8,12 @@ kernel forgets it. (Watching each socket with `add_reader` cost twice as much CP
 import asyncio
 import contextlib
 import select
+import time
 from typing import NamedTuple, Self
 
 import pycurl
+
+from services.tracer.sockets import Sockets
 
 
 class Outcome(NamedTuple):
@@ -30,6 +33,15 @@ _EVENTS = {
 _READABLE = select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR
 _WRITABLE = select.EPOLLOUT | select.EPOLLERR
 _BATCH = 256
+_ASLEEP = 0.02
+"""Seconds; who is later than that for what libcurl wants to do was paused, and leases may be over."""
+
+
+class _Transfer(NamedTuple):
+    """A transfer that is under way."""
+
+    done: asyncio.Future[Outcome]
+    sockets: Sockets
 
 
 class Driver:
@@ -41,7 +53,7 @@ class Driver:
     def __init__(self) -> None:
         """Prepares the multi handle; a loop must be running."""
         self._loop = asyncio.get_running_loop()
-        self._waiting: dict[pycurl.Curl, asyncio.Future[Outcome]] = {}
+        self._waiting: dict[pycurl.Curl, _Transfer] = {}
         # When libcurl wants to be called next, by the loop's clock, and the timer for that; the timer may be earlier,
         # because one that fires for nothing costs less than cancelling and arming it at every step.
         self._due: float | None = None
@@ -68,10 +80,13 @@ class Driver:
         self._multi.close()
         self._epoll.close()
 
-    async def perform(self, curl: pycurl.Curl) -> Outcome:
-        """Runs the transfer of a handle to its end; a cancellation drops it and closes its connection."""
+    async def perform(self, curl: pycurl.Curl, sockets: Sockets) -> Outcome:
+        """Runs the transfer of a handle to its end; a cancellation drops it and closes its connection.
+
+        Whatever happens, nothing leaves through the sockets when their time is over.
+        """
         done: asyncio.Future[Outcome] = self._loop.create_future()
-        self._waiting[curl] = done
+        self._waiting[curl] = _Transfer(done, sockets)
         self._acting = True
         self._multi.add_handle(curl)
         # libcurl asks to be called at once to begin; doing it here saves a timer and a turn of the loop.
@@ -80,6 +95,7 @@ class Driver:
             return await done
         finally:
             if self._waiting.pop(curl, None) is not None:
+                sockets.part_if_late()
                 self._multi.remove_handle(curl)
 
     def linger(self, curl: pycurl.Curl, seconds: float) -> None:
@@ -88,13 +104,18 @@ class Driver:
 
     def finish(self, curl: pycurl.Curl, outcome: Outcome = FINISHED) -> None:
         """Ends a transfer from outside, with that outcome; harmless if it has ended. Not from a libcurl callback."""
-        done = self._waiting.pop(curl, None)
-        if done is not None:
+        transfer = self._waiting.pop(curl, None)
+        if transfer is not None:
+            transfer.sockets.part_if_late()
             self._multi.remove_handle(curl)
-            if not done.done():
-                done.set_result(outcome)
+            if not transfer.done.done():
+                transfer.done.set_result(outcome)
 
     def _act(self, fd: int, mask: int) -> None:
+        # After a pause of the process what is too late and what has arrived meanwhile wait here together.
+        if self._due is not None and time.monotonic() - self._due > _ASLEEP:
+            for transfer in self._waiting.values():
+                transfer.sockets.part_if_late()
         self._acting = True
         _, running = self._multi.socket_action(fd, mask)
         self._acting = False
@@ -107,10 +128,10 @@ class Driver:
     def _let_linger(self) -> None:
         # Most have ended in the very action that announced them, and need no timer.
         for curl, seconds in self._lingering:
-            done = self._waiting.get(curl)
-            if done is not None:
+            transfer = self._waiting.get(curl)
+            if transfer is not None:
                 timer = self._loop.call_later(seconds, self.finish, curl)
-                done.add_done_callback(lambda _done, timer=timer: timer.cancel())  # type: ignore[misc] # bound at once
+                transfer.done.add_done_callback(lambda _done, timer=timer: timer.cancel())  # type: ignore[misc] # bound at once
         self._lingering.clear()
 
     def _collect(self) -> None:
@@ -141,10 +162,6 @@ class Driver:
         self._act(pycurl.SOCKET_TIMEOUT, 0)
 
     def _on_ready(self) -> None:
-        # What is too late must end before anything that has arrived is acted on: after a pause of the process both
-        # wait here, and libcurl, asked about a socket, would go on with a transfer whose time is over.
-        if self._due is not None and self._due <= self._loop.time():
-            self._act(pycurl.SOCKET_TIMEOUT, 0)
         for fd, events in self._epoll.poll(0, _BATCH):
             if not self._wanted.get(fd):
                 # A parked connection that its peer has closed, or a descriptor that is gone.

@@ -23,6 +23,7 @@ from services.tracer.driver import Driver, Outcome
 from services.tracer.guard import Guard
 from services.tracer.model import Body, Exchange, Fault, Policy, Protocol, Proxy, Timing
 from services.tracer.response import Collector, Plan
+from services.tracer.sockets import Sockets
 from services.tracer.urls import Url
 
 DRAIN_SECONDS = 0.05
@@ -46,11 +47,21 @@ class TlsTrust:
 class Session:
     """One visitor on his way through one proxy: cookies and connections last as long as it is open."""
 
-    def __init__(self, driver: Driver, guard: Guard, trust: TlsTrust, proxy: Proxy | None, policy: Policy) -> None:
-        """Prepares a session; nothing is connected before the first fetch."""
+    def __init__(
+        self,
+        driver: Driver,
+        guard: Guard,
+        trust: TlsTrust,
+        proxy: Proxy | None,
+        policy: Policy,
+        *,
+        until: float | None,
+    ) -> None:
+        """Prepares a session; nothing is connected before the first fetch, and nothing leaves after `until`."""
         self._driver = driver
         self._guard = guard
         self._proxy = proxy
+        self._sockets = Sockets(until)
         self._loop = asyncio.get_running_loop()
         self._share = pycurl.CurlShare()
         self._share.setopt(pycurl.SH_SHARE, pycurl.LOCK_DATA_CONNECT)
@@ -79,6 +90,7 @@ class Session:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Closes every connection of the session."""
+        self._sockets.part_if_late()
         self._curl.close()
         self._share.close()
         # It knows the walk by its plan, and the walk knows the session: a cycle that only a collection would end.
@@ -100,7 +112,7 @@ class Session:
         self._aim(url, referrer, timeout)
         outcome = Outcome(pycurl.E_ABORTED_BY_CALLBACK, "")
         if self._aborted is None:
-            outcome = await self._driver.perform(self._curl)
+            outcome = await self._driver.perform(self._curl, self._sockets)
         return self._exchange(url, outcome, time.perf_counter() - started)
 
     def _configure(self, trust: TlsTrust, policy: Policy) -> None:
@@ -152,6 +164,7 @@ class Session:
 
     def _use(self, proxy: Proxy) -> None:
         host = f"[{proxy.host}]" if ":" in proxy.host else proxy.host
+        self._curl.setopt(pycurl.SOCKOPTFUNCTION, self._sockets.opened)
         self._curl.setopt(pycurl.PROXY, f"{proxy.protocol.value}://{host}:{proxy.port}")
         if proxy.username or proxy.password:
             self._curl.setopt(pycurl.PROXYAUTH, pycurl.HTTPAUTH_BASIC)
@@ -301,6 +314,9 @@ class Fetcher:
         self._guard = guard
         self._trust = trust
 
-    def session(self, proxy: Proxy | None, policy: Policy) -> Session:
-        """Opens a session for one walk, to be entered as a context manager."""
-        return Session(self._driver, self._guard, self._trust, proxy, policy)
+    def session(self, proxy: Proxy | None, policy: Policy, until: float | None = None) -> Session:
+        """Opens a session for one walk, to be entered as a context manager.
+
+        After `until`, by the monotonic clock, nothing more leaves through the proxy, not even a goodbye.
+        """
+        return Session(self._driver, self._guard, self._trust, proxy, policy, until=until)

@@ -54,8 +54,8 @@ class Session(Protocol):
 class Fetcher(Protocol):
     """Opens sessions."""
 
-    def session(self, proxy: Proxy | None, policy: Policy) -> AbstractContextManager[Session]:
-        """Opens a session; leaving it closes its sockets."""
+    def session(self, proxy: Proxy | None, policy: Policy, until: float | None) -> AbstractContextManager[Session]:
+        """Opens a session; leaving it closes its sockets. Nothing leaves through the proxy after `until`."""
         ...
 
 
@@ -106,6 +106,8 @@ class Walk:
         self._target_reached = False
         self._cookie_names: set[str] = set()
         self._referrer: Referrer | None = None
+        lease = request.lease_deadline
+        self._lease_end = None if lease is None else lease - settings.lease_margin
         self._deadline, self._too_late = self._earliest_end()
 
     def stop(self, fault: Fault = CANCELLED) -> None:
@@ -122,7 +124,7 @@ class Walk:
             return
         policy = self._request.policy
         policy = replace(policy, user_agent=policy.user_agent or self._settings.user_agent)
-        with self._fetcher.session(self._request.proxy, policy) as session:
+        with self._fetcher.session(self._request.proxy, policy, self._lease_end) as session:
             self._session = session
             while True:
                 ended = self._may_not_fetch(url)
@@ -170,8 +172,8 @@ class Walk:
         ends = [(self._started + request.limits.total_timeout, _TOTAL_TIMEOUT)]
         if request.call_deadline is not None:
             ends.append((request.call_deadline - self._settings.call_margin, _TOTAL_TIMEOUT))
-        if request.lease_deadline is not None:
-            ends.append((request.lease_deadline - self._settings.lease_margin, _LEASE_EXPIRING))
+        if self._lease_end is not None:
+            ends.append((self._lease_end, _LEASE_EXPIRING))
         return min(ends, key=lambda end: end[0])
 
     def _plan(self, status: int, headers: Headers) -> Body:

@@ -43,12 +43,12 @@ class ForwardProxy(RawServer):
         if self._intercept is not None and await self._intercept(request, wire):
             return
         if request.method == "CONNECT":
-            upstream = await _dial(self._secure)
+            upstream = await dial(self._secure)
             await wire.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
         else:
-            upstream = await _dial(self._plain)
+            upstream = await dial(self._plain)
             await upstream.send(request.raw)
-        await _pipe(wire, upstream)
+        await pipe(wire, upstream)
 
 
 @dataclass(slots=True)
@@ -98,9 +98,9 @@ class SocksProxy(RawServer):
         if script.reply:
             await wire.send(bytes([5, script.reply, 0, 1, 0, 0, 0, 0, 0, 0]))
             return
-        upstream = await _dial(self._behind)
+        upstream = await dial(self._behind)
         await wire.send(bytes([5, 0, 0, 1, 0, 0, 0, 0, 0, 0]))
-        await _pipe(wire, upstream)
+        await pipe(wire, upstream)
 
     async def _greeted(self, wire: Wire) -> bool:
         _, count = await wire.reader.readexactly(2)
@@ -134,16 +134,20 @@ async def _socks_target(reader: asyncio.StreamReader) -> SocksTarget:
     return SocksTarget(host, port, kind)
 
 
-async def _dial(server: RawServer) -> Wire:
+async def dial(server: RawServer) -> Wire:
+    """Connects to a server, as a client without TLS."""
     return Wire(*await asyncio.open_connection(server.host, server.port))
 
 
-async def _pipe(one: Wire, other: Wire) -> None:
-    """Passes bytes both ways until both sides have closed; when it is cancelled, both end."""
+async def pipe(one: Wire, other: Wire, seen: Callable[[bytes], None] | None = None) -> None:
+    """Passes bytes both ways until both sides have closed; when it is cancelled, both end.
+
+    `seen` is told of everything that comes from `one`.
+    """
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(_copy(one, other))
-            group.create_task(_copy(other, one))
+            group.create_task(_copy(one, other, seen))
+            group.create_task(_copy(other, one, None))
     except* OSError:
         pass  # One side broke, as tests make it do; the other is closed below.
     finally:
@@ -151,8 +155,10 @@ async def _pipe(one: Wire, other: Wire) -> None:
         other.reset()
 
 
-async def _copy(source: Wire, sink: Wire) -> None:
+async def _copy(source: Wire, sink: Wire, seen: Callable[[bytes], None] | None) -> None:
     while data := await source.reader.read(65536):
+        if seen is not None:
+            seen(data)
         await sink.send(data)
     if sink.writer.can_write_eof():
         sink.writer.write_eof()

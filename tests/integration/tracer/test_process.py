@@ -1,83 +1,17 @@
-"""The tracer as a process: how it starts, drains, and what it does after it was asleep."""
+"""The tracer as a process: how it starts, drains, and what it tells."""
 
 import asyncio
 import os
 import re
-import signal
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
-from libs.common.pb.clicktrace.tracer.v1 import tracer_pb2 as pb
-from libs.common.rpc import times
-from tests.integration.tracer.rig import CERTIFICATES, Client, http_proxy
-from tests.support.origin import Origin, RawServer, Request, Wire, page, read_request, redirect
+from tests.integration.tracer.process import ROOT, tracer
+from tests.integration.tracer.rig import http_proxy
+from tests.support.origin import Origin, Request, Wire, page, redirect
 from tests.support.otlp import OtlpSink
 from tests.support.scripted_proxy import ForwardProxy
-
-ROOT = Path(__file__).parents[3]
-
-
-@dataclass
-class Process:
-    """A tracer in a process of its own."""
-
-    client: Client
-    running: asyncio.subprocess.Process
-    lines: list[str]
-
-    async def line(self, pattern: str) -> re.Match[str]:
-        """Reads on in its log to a line that has this in it."""
-        assert self.running.stderr is not None
-        while raw := await self.running.stderr.readline():
-            self.lines.append(raw.decode())
-            if found := re.search(pattern, self.lines[-1]):
-                return found
-        raise AssertionError(f"no {pattern} in {''.join(self.lines)}")
-
-    async def until(self, state: str) -> None:
-        """Waits until every thread of the process is in that state: S for waiting, T for stopped."""
-        async with asyncio.timeout(5):
-            while states(self.running.pid) != {state}:
-                await asyncio.sleep(0)
-
-
-def states(pid: int) -> set[str]:
-    """Returns the states of the threads of a process, as the kernel calls them."""
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return {(task / "stat").read_text().rpartition(")")[2].split()[0] for task in tasks}
-
-
-@asynccontextmanager
-async def tracer(**settings: str) -> AsyncIterator[Process]:
-    """Starts `python -m services.tracer` and ends it."""
-    environment = {
-        "PATH": os.environ["PATH"],
-        "LOG_FORMAT": "json",
-        "TRACER_LISTEN": "127.0.0.1:0",
-        "TRACER_ALLOWED_NETWORKS": "127.0.0.0/8",
-        "TRACER_CA_FILE": str(CERTIFICATES / "ca.pem"),
-        **settings,
-    }
-    running = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services.tracer", cwd=ROOT, env=environment, stderr=asyncio.subprocess.PIPE
-    )
-    process = Process(Client(""), running, [])
-    try:
-        await process.client.channel.close()
-        port = (await process.line(r'"address": "127\.0\.0\.1:(\d+)".*server\.listening'))[1]
-        process.client = Client(f"127.0.0.1:{port}")
-        yield process
-    finally:
-        await process.client.channel.close()
-        if running.returncode is None:
-            running.send_signal(signal.SIGCONT)
-            running.kill()
-        await running.communicate()
 
 
 async def test_faulty_settings_are_all_told_at_once() -> None:
@@ -93,51 +27,6 @@ async def test_faulty_settings_are_all_told_at_once() -> None:
     assert running.returncode == 2
     assert b"TRACER_MAX_TRACES" in told
     assert b"TRACER_GRACE" in told
-
-
-class LateTunnel(RawServer):
-    """A proxy that answers CONNECT only when it is told to, and keeps what comes after that."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.asked = asyncio.Event()
-        self.answer = asyncio.Event()
-        self.came_after: bytes | None = None
-
-    async def serve(self, wire: Wire, connection: int) -> None:
-        await read_request(wire.reader, connection)
-        self.asked.set()
-        await self.answer.wait()
-        await wire.send(b"HTTP/1.1 200 OK\r\n\r\n")
-        self.came_after = b""
-        while part := await wire.reader.read(65536):
-            self.came_after += part
-
-
-@pytest.mark.chaos
-async def test_nothing_leaves_on_a_proxy_after_the_lease_even_when_the_process_was_asleep() -> None:
-    async with tracer() as process, LateTunnel() as proxy:
-        request = pb.TraceRequest(
-            trace_id="t",
-            url="https://a.test/",
-            proxy=http_proxy(proxy.port),
-            lease_remaining=times.to_duration(1.2),
-        )
-        walking = asyncio.create_task(process.client.walk(request))
-        await proxy.asked.wait()
-        # Only what is not in the middle of a call into libcurl can be late at the next one.
-        await process.until("S")
-        os.kill(process.running.pid, signal.SIGSTOP)
-        await process.until("T")
-        proxy.answer.set()
-        # The lease runs out while the process sleeps, with the proxy's answer waiting in its socket.
-        await asyncio.sleep(1.3)
-        os.kill(process.running.pid, signal.SIGCONT)
-        walked = await walking
-        await proxy.until(lambda: proxy.open == 0)
-    assert walked.stop == "LEASE_EXPIRING"
-    assert not walked.result.failure.target_reached
-    assert proxy.came_after == b""
 
 
 async def test_sigterm_lets_walks_finish() -> None:

@@ -17,7 +17,7 @@ class BrokenAtTheSecond:
         self.closed = 0
 
     @contextmanager
-    def session(self, _proxy: Proxy | None, _policy: Policy) -> Iterator["BrokenAtTheSecond"]:
+    def session(self, _proxy: Proxy | None, _policy: Policy, _until: float | None) -> Iterator["BrokenAtTheSecond"]:
         try:
             yield self
         finally:
