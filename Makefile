@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run load test test-fast test-peers test-chaos bench-pool bench-click provision images wheels k8s-check check format proto proto-check proto-image lock \
+.PHONY: help run load test test-fast test-peers test-chaos bench-pool bench-click bench-tracer provision images wheels k8s-check check format proto proto-check proto-image lock \
 	bootstrap bootstrap-dev bootstrap-bench clean
 
 help: ## Shows this list.
@@ -46,6 +46,9 @@ bench-pool: bootstrap-bench ## Measures leases beside an empty call, the usual w
 
 bench-click: bootstrap-dev ## Measures what a click costs beside a bare walk and the same job in one process; ARGS="visitor cost deadline held".
 	@$(BIN)/python -m bench.click $(ARGS)
+
+bench-tracer: bootstrap-bench ## Measures traces beside bare libcurl, aiohttp, curl -L and minet, on one chain and proxy.
+	@$(BIN)/python -m bench.tracer
 
 provision: bootstrap ## Fills a running pool from FILE=proxies.csv (or .json), planned first; DRY_RUN=1 only plans.
 	@$(BIN)/python -m services.pool_manager provision $(or $(FILE),$(error say which file: make provision FILE=services/pool_manager/examples/luna.csv)) \

@@ -1,8 +1,8 @@
 """`make bench-tracer`: what a trace of five requests costs, ours beside others, on the same chain and proxy in one run.
 
 Each contender runs in a process of its own and is measured by the CPU time of that process alone; the chain runs in
-another. Contenders take turns, and the best of their rounds counts, because whatever else runs on a machine can only
-add. Take the numbers as ratios.
+another. Contenders take turns, and the best of their batches counts, because whatever else runs on a machine can only
+add. Take the numbers as ratios. Prints a table and writes bench/results/tracer.json.
 """
 
 import csv
@@ -13,14 +13,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bench.walkers import AT_ONCE, PASSWORD, START, USER
+from bench.walkers import AT_ONCE, PASSWORD, REDIRECTS, START, USER
 
-ROUNDS = 5
-TRACES = 2_000
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "bench" / "results" / "tracer.json"
+ROUNDS = 3
+TRACES = 400
+"""In one batch; see `bench.walkers`."""
 PROGRAM_TRACES = 200
 SLOW = (2_000, 5_000)
 
@@ -34,15 +38,26 @@ class Limit:
     at_most: float
 
 
+@dataclass(frozen=True)
+class Row:
+    """One line of the report; `passed` is None where there is no limit to keep."""
+
+    name: str
+    value: float
+    unit: str
+    limit: str = ""
+    passed: bool | None = None
+
+
 LIMITS = (Limit("engine", "bare", 3.0), Limit("engine", "aiohttp", 0.5), Limit("service", "aiohttp", 1.5))
 MEMORY_LIMIT = 100.0
-"""KiB for each slow walk."""
+"""KiB for each of the fewer slow traces."""
 
 DESCRIPTIONS = {
-    "bare": "a bare pycurl multi loop with select",
-    "engine": "our walker and engine, on uvloop",
-    "aiohttp": "the plainest walker of aiohttp, on uvloop",
-    "service": "our gRPC service, six messages a trace",
+    "bare": "bare pycurl multi loop, no judgement",
+    "engine": "engine and walk, on uvloop",
+    "aiohttp": "plainest aiohttp walker, on uvloop",
+    "service": "whole gRPC service, 6 messages a trace",
 }
 
 
@@ -69,7 +84,7 @@ def program(command: Sequence[str], traces: int) -> tuple[float, float]:
 
 def minet(port: int) -> tuple[float, float] | None:
     """Measures `minet resolve` over a file of URLs, its start included; None where it is not installed."""
-    path = shutil.which("minet")
+    path = shutil.which("minet", path=str(Path(sys.executable).parent))
     if path is None:
         return None
     with tempfile.NamedTemporaryFile("w", suffix=".csv", delete=False) as urls:
@@ -104,45 +119,67 @@ def curl(port: int) -> tuple[float, float] | None:
     return min(cpu for cpu, _ in measured), min(wall for _, wall in measured)
 
 
-def report(port: int) -> bool:
-    """Measures everything and prints it; returns whether every promise holds."""
+def measure(port: int) -> Iterator[Row]:
+    """Measures everything."""
     best: dict[str, float] = {}
     for _ in range(ROUNDS):
         for name in DESCRIPTIONS:
             measured = contender(name, port, TRACES) * 1000 / TRACES
             best[name] = min(measured, best.get(name, measured))
-    print(f"CPU per trace of 5 requests, {AT_ONCE} at once, best of {ROUNDS} rounds of {TRACES}:")
     for name, description in DESCRIPTIONS.items():
-        print(f"  {name:8} {best[name]:7.3f} ms  {description}")
-    for name, measured_program in (("curl -L", curl(port)), ("minet", minet(port))):
-        if measured_program is None:
-            print(f"  {name:8} is not installed")
-        else:
-            print(f"  {name:8} {measured_program[0]:7.3f} ms  {measured_program[1]:.3f} ms of wall time, as a program")
-    good = True
-    print("Ratios:")
+        yield Row(description, best[name], "ms CPU")
     for limit in LIMITS:
         ratio = best[limit.ours] / best[limit.other]
-        good = good and ratio <= limit.at_most
-        verdict = "" if ratio <= limit.at_most else "  MISSED"
-        print(f"  {limit.ours} / {limit.other}: {ratio:.2f} (at most {limit.at_most}){verdict}")
-    print("Slow walks at once:")
+        yield Row(
+            f"{limit.ours} / {limit.other}", ratio, "times", f"at most {limit.at_most}", passed=ratio <= limit.at_most
+        )
+    programs: dict[str, Callable[[int], tuple[float, float] | None]] = {"curl -L": curl, "minet resolve": minet}
+    for name, run in programs.items():
+        used = run(port)
+        if used is None:
+            print(f"{name} is not installed and not measured")
+            continue
+        yield Row(f"{name}, a program with its start", used[0], "ms CPU")
+        yield Row(f"{name}, a program with its start", used[1], "ms wall")
+    yield Row("one trace by our service, alone", contender("alone", port, TRACES) * 1000, "ms wall")
     for count in SLOW:
-        held = contender("slow", port, count)
-        good = good and (count != SLOW[0] or held <= MEMORY_LIMIT)
-        print(f"  {count}: {held:.0f} KiB of memory each")
-    return good
+        held = contender("slow", port, count) / 1024
+        limited = count == SLOW[0]
+        yield Row(
+            f"memory per slow trace, {count} at once",
+            held,
+            "KiB",
+            f"at most {MEMORY_LIMIT:.0f}" if limited else "",
+            passed=held <= MEMORY_LIMIT if limited else None,
+        )
+
+
+@contextmanager
+def chain() -> Iterator[int]:
+    """Runs the chain behind its proxy, and yields its port."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "bench.chain"], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            if process.stdout is None:
+                raise AssertionError("stdout is a pipe")
+            yield int(process.stdout.readline())
+        finally:
+            process.terminate()
 
 
 def main() -> None:
-    """Starts the chain, measures, and exits with 1 if a promise is not kept."""
-    with subprocess.Popen([sys.executable, "-m", "bench.chain"], stdout=subprocess.PIPE, text=True) as chain:
-        assert chain.stdout is not None
-        try:
-            good = report(int(chain.stdout.readline()))
-        finally:
-            chain.terminate()
-    sys.exit(0 if good else 1)
+    """Prints what was measured, writes it down, and exits with 1 if a promise is not kept."""
+    print(f"A trace of {REDIRECTS + 1} requests through a forward proxy, {AT_ONCE} at once; the best batch counts.")
+    rows = []
+    with chain() as port:
+        for row in measure(port):
+            verdict = f"  ({row.limit}: {'yes' if row.passed else 'NO'})" if row.limit else ""
+            print(f"{row.name:44} {row.value:>10,.3f} {row.unit:8}{verdict}", flush=True)
+            rows.append(row)
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps([asdict(row) for row in rows], indent=2), encoding="utf-8")
+    sys.exit(0 if all(row.passed is not False for row in rows) else 1)
 
 
 if __name__ == "__main__":

@@ -1,31 +1,30 @@
 """The contenders of `make bench-tracer`: each walks the same chain, and measures what that costs its process.
 
-`python -m bench.walkers NAME PORT COUNT` runs one of them and prints its number.
+`python -m bench.walkers NAME PORT COUNT` runs one of them and prints its number: CPU seconds of the best of several
+batches of COUNT traces, because whatever else runs on a machine can only add; or bytes of memory.
 """
 
 import asyncio
 import json
 import resource
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urljoin
 
 import aiohttp
 import pycurl
 import uvloop
-from grpc import aio
 
 from libs.common import logs
-from libs.common.pb.clicktrace.tracer.v1 import tracer_pb2 as pb
-from libs.common.pb.clicktrace.tracer.v1 import tracer_pb2_grpc as pb_grpc
 from libs.common.rpc.server import Server
 from libs.common.settings import Address
 from services.tracer.driver import Driver
 from services.tracer.fetcher import Fetcher, TlsTrust
 from services.tracer.guard import Guard
 from services.tracer.main import tune_garbage_collection
-from services.tracer.model import Limits, Proxy, Result, StopReason, TraceRequest
+from services.tracer.model import Proxy, Result, StopReason, TraceRequest
 from services.tracer.servicer import Tracer
 from services.tracer.walker import Settings, Walk
 
@@ -33,12 +32,25 @@ REDIRECTS = 4
 AT_ONCE = 20
 START = f"http://start.test/{REDIRECTS}"
 USER, PASSWORD = "user", "secret"
+BATCHES = 8
 
 
 def cpu() -> float:
     """Returns the CPU time of this process so far, in seconds."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
+
+
+async def best_of(batch: Callable[[], Awaitable[None]]) -> float:
+    """Takes batches, after one to warm up, and returns the least CPU time that one cost."""
+    await batch()
+    tune_garbage_collection()
+    costs = []
+    for _ in range(BATCHES):
+        began = cpu()
+        await batch()
+        costs.append(cpu() - began)
+    return min(costs)
 
 
 async def many(trace: Callable[[], Awaitable[None]], count: int) -> None:
@@ -70,11 +82,7 @@ async def engine(port: int, count: int) -> float:
         async def trace() -> None:
             await land(Walk(request, fetcher, guard, Settings()))
 
-        await many(trace, AT_ONCE)
-        tune_garbage_collection()
-        began = cpu()
-        await many(trace, count)
-        return cpu() - began
+        return await best_of(lambda: many(trace, count))
 
 
 async def aiohttp_walker(port: int, count: int) -> float:
@@ -94,11 +102,7 @@ async def aiohttp_walker(port: int, count: int) -> float:
             if b"Landing" not in body:
                 raise RuntimeError("the walk did not land")
 
-    await many(trace, AT_ONCE)
-    tune_garbage_collection()
-    began = cpu()
-    await many(trace, count)
-    return cpu() - began
+    return await best_of(lambda: many(trace, count))
 
 
 class BareTrace:
@@ -139,10 +143,9 @@ class BareTrace:
             self._location = line[9:].strip().decode()
 
 
-def bare_curl(port: int, count: int) -> float:
-    """Measures the bare loop: a multi handle and `select`, no event loop, no judgement, nothing reported."""
+def bare_curl(port: int, count: int) -> None:
+    """Takes traces in the bare loop: a multi handle and `select`, no event loop, no judgement, nothing reported."""
     multi = pycurl.CurlMulti()
-    began = cpu()
     traces = {trace.curl: trace for trace in (BareTrace(multi, port) for _ in range(AT_ONCE))}
     left = count - AT_ONCE
     while traces:
@@ -160,79 +163,86 @@ def bare_curl(port: int, count: int) -> float:
                 traces[trace.curl] = trace
         if not done:
             multi.select(1.0)
-    return cpu() - began
 
 
-async def slow(port: int, count: int) -> float:
-    """Measures the memory of many slow walks at once: kibibytes of resident memory for each."""
-    page = resource.getpagesize()
-
-    def resident() -> int:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * page
-
-    async with Driver() as driver:
-        guard = Guard()
-        fetcher = Fetcher(driver, guard, TlsTrust())
-        proxy = Proxy("127.0.0.1", port)
-        limits = Limits(hop_timeout=60)
-
-        async def trace(seconds: float) -> None:
-            request = TraceRequest("bench", f"http://slow.test/slow/{seconds}", proxy=proxy, limits=limits)
-            await land(Walk(request, fetcher, guard, Settings()))
-
-        await asyncio.gather(*(trace(0.1) for _ in range(20)))
-        before = resident()
-        walks = [asyncio.create_task(trace(8)) for _ in range(count)]
-        await asyncio.sleep(6)
-        held = resident() - before
-        await asyncio.gather(*walks)
-        return held / count / 1024
+def resident() -> int:
+    """Returns the bytes of memory that this process holds."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
-async def service(port: int, count: int) -> float:
-    """Measures the whole gRPC service with its log; the client that asks it is another process."""
+@asynccontextmanager
+async def serving(max_traces: int) -> AsyncIterator[int]:
+    """Runs our gRPC service, log and metrics included, and yields its port."""
     logs.setup("tracer", "json", "info")
     async with Driver() as driver:
         guard = Guard()
         fetcher = Fetcher(driver, guard, TlsTrust())
-        tracer = Tracer(fetcher, guard, Settings(), max_traces=1000, allow_direct=False)
+        tracer = Tracer(fetcher, guard, Settings(), max_traces=max_traces, allow_direct=False)
         async with Server(Address("127.0.0.1", 0), [tracer.service], grace=1) as server:
-            tune_garbage_collection()
-            # The port of the service goes with that of the chain, because a client needs both.
-            await _client(server.port * 65536 + port, AT_ONCE * 5)
-            began = cpu()
-            await _client(server.port * 65536 + port, count)
-            return cpu() - began
+            yield server.port
 
 
-async def _client(ports: int, count: int) -> None:
-    command = [sys.executable, "-m", "bench.walkers", "ask", str(ports), str(count)]
-    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL)
-    if await process.wait():
-        raise RuntimeError("the client failed")
+@asynccontextmanager
+async def asking(served: int, port: int, count: int) -> AsyncIterator[Callable[[str], Awaitable[str]]]:
+    """Runs a client of the service in a process of its own; yields how to give it an order and get its answer."""
+    command = [sys.executable, "-W", "ignore", "-m", "bench.asker", str(served), str(port), str(count)]
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    wishes, answers = process.stdin, process.stdout
+
+    async def order(word: str) -> str:
+        wishes.write(f"{word}\n".encode())
+        told = (await answers.readline()).decode().strip()
+        if not told:
+            raise RuntimeError("the client failed")
+        return told
+
+    try:
+        yield order
+    finally:
+        wishes.close()
+        await process.wait()
 
 
-async def ask(ports: int, count: int) -> float:
-    """Asks a service for walks, and measures the CPU time of asking."""
-    served, port = divmod(ports, 65536)
-    async with aio.insecure_channel(f"127.0.0.1:{served}") as channel:
-        stub = pb_grpc.TracerStub(channel)
-        proxy = pb.Proxy(ip_address="127.0.0.1", ip_port=port, username=USER, password=PASSWORD, provider="bench")
-        request = pb.TraceRequest(trace_id="bench", url=START, proxy=proxy)
+async def service(port: int, count: int) -> float:
+    """Measures the whole gRPC service with its log; the client that asks it is another process."""
+    async with serving(1000) as served, asking(served, port, count) as order:
 
-        async def trace() -> None:
-            events = [event async for event in stub.Trace(request, timeout=30)]
-            if events[-1].result.stop_reason != pb.Result.LANDING:
-                raise RuntimeError(f"the walk did not land: {events[-1]}")
+        async def batch() -> None:
+            await order("batch")
 
-        began = cpu()
-        await many(trace, count)
-        return cpu() - began
+        return await best_of(batch)
+
+
+async def alone(port: int, count: int) -> float:
+    """Measures the wall time of one trace by the service with nothing beside it: seconds, the best of many."""
+    async with serving(1000) as served, asking(served, port, count) as order:
+        await order("warm")
+        return min([float(await order("one")) for _ in range(count)])
+
+
+async def slow(port: int, count: int) -> float:
+    """Measures the memory of the whole service while many slow traces are under way: bytes for each."""
+    async with serving(count) as served, asking(served, port, count) as order:
+        await order("warm")
+        before = resident()
+        # Says so when the last of them has been asked for at the proxy.
+        await order("hold")
+        held = resident() - before
+        await order("finish")
+        return held / count
 
 
 async def bare(port: int, count: int) -> float:
     """Measures the bare loop, which needs no event loop and blocks this one."""
-    return bare_curl(port, count)
+
+    async def batch() -> None:
+        bare_curl(port, count)
+
+    return await best_of(batch)
 
 
 CONTENDERS: dict[str, Callable[[int, int], Awaitable[float]]] = {
@@ -240,8 +250,8 @@ CONTENDERS: dict[str, Callable[[int, int], Awaitable[float]]] = {
     "engine": engine,
     "service": service,
     "aiohttp": aiohttp_walker,
+    "alone": alone,
     "slow": slow,
-    "ask": ask,
 }
 
 

@@ -78,6 +78,8 @@ class Session:
         self._referrer = ""
         self._credentials: tuple[bytes, bytes] | None = None
         self._host = ""
+        self._remote_address = ""
+        self._sockets_before = 0
         self._tls_versions: dict[tuple[str, str, int], str] = {}
         self._dial_refused = False
         self._aborted: Fault | None = None
@@ -108,6 +110,7 @@ class Session:
         status and headers are known.
         """
         self._collector.begin(plan, body_limit)
+        self._sockets_before = self._sockets.count
         started = time.perf_counter()
         self._aim(url, referrer, timeout)
         outcome = Outcome(pycurl.E_ABORTED_BY_CALLBACK, "")
@@ -240,7 +243,12 @@ class Session:
         if collector.tls_version and info(pycurl.APPCONNECT_TIME_T):
             # A connection that is used again says nothing of its TLS any more.
             self._tls_versions[url.origin] = collector.tls_version
-        address = info(pycurl.PRIMARY_IP)
+        dns = connect = None
+        if self._proxy is None or self._sockets.count != self._sockets_before:
+            # Otherwise the hop went over a connection that stood, and those to one proxy have one address.
+            dns, connect = _phase(info(pycurl.NAMELOOKUP_TIME_T)), _phase(info(pycurl.CONNECT_TIME_T))
+            address = info(pycurl.PRIMARY_IP)
+            self._remote_address = _joined(address, info(pycurl.PRIMARY_PORT)) if address else ""
         return Exchange(
             status=collector.status if collector.complete else 0,
             headers=collector.headers,
@@ -250,12 +258,12 @@ class Session:
             request_left=request_left,
             timing=Timing(
                 total=total,
-                dns=_phase(info(pycurl.NAMELOOKUP_TIME_T)),
-                connect=_phase(info(pycurl.CONNECT_TIME_T)),
-                tls=_phase(info(pycurl.APPCONNECT_TIME_T)),
+                dns=dns,
+                connect=connect,
+                tls=_phase(info(pycurl.APPCONNECT_TIME_T)) if url.scheme == "https" else None,
                 first_byte=_phase(info(pycurl.STARTTRANSFER_TIME_T)) if collector.status else None,
             ),
-            remote_address=_joined(address, info(pycurl.PRIMARY_PORT)) if address else "",
+            remote_address=self._remote_address,
             http_version=_HTTP_VERSIONS.get(info(pycurl.INFO_HTTP_VERSION), "") if collector.status else "",
             tls_version=self._tls_versions.get(url.origin, "") if request_left else "",
             bytes_received=info(pycurl.HEADER_SIZE) + int(info(pycurl.SIZE_DOWNLOAD_T)),

@@ -97,7 +97,7 @@ class Guard:
 
     def refusal(self, url: Url) -> Refusal | None:
         """Returns why a web URL is refused; None if it may be reached. The URL has been normalised by its parser."""
-        host = _normal(url.host)
+        host = url.host.rstrip(".")
         if _covers(self._own_hosts, host):
             return Refusal("OWN_HOST", "the target is a host of our own")
         address = _address(host)
@@ -127,7 +127,8 @@ def _normal(host: str) -> str:
 
 
 def _covers(suffixes: tuple[str, ...], host: str) -> bool:
-    return any(
+    # Mostly there are none, and a walk asks at every hop.
+    return bool(suffixes) and any(
         suffix == "*" or (host.endswith(suffix) if suffix.startswith(".") else host == suffix) for suffix in suffixes
     )
 

@@ -151,11 +151,11 @@ class Fault:
     """For a human; without secrets and query values."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hop:
+class Hop(NamedTuple):
     """One request and its response."""
 
-    index: int
+    number: int
+    """The place in the walk, from 0."""
     url: str
     status: int
     next_url: str
@@ -181,8 +181,7 @@ class Failure:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """How a walk ended; the last thing it reports."""
 
     final_url: str

@@ -48,7 +48,7 @@ _PROXY_TIME = Bounded(
 def observe_hop(request: TraceRequest, hop: Hop) -> None:
     """Records a hop that has just ended."""
     _HOP_TIME.observe(hop.timing.total, exemplar())
-    if hop.index == 0 and request.proxy is not None and hop.timing.connect is not None:
+    if hop.number == 0 and request.proxy is not None and hop.timing.connect is not None:
         _PROXY_TIME.of(request.proxy.provider).observe(hop.timing.connect)
     recording = trace.get_current_span().is_recording()
     logging_hops = _stdlib_log.isEnabledFor(logging.DEBUG)
@@ -60,8 +60,13 @@ def observe_hop(request: TraceRequest, hop: Hop) -> None:
     if logging_hops:
         log.debug(
             "trace.hop",
+<<<<<<< HEAD
             click_id=request.trace_id,
             index=hop.index,
+=======
+            trace=request.trace_id,
+            index=hop.number,
+>>>>>>> c5ad287 (make bench-tracer: traces beside bare libcurl, aiohttp, curl -L and minet, and the memory of slow ones; a hop costs less to report)
             host=url.host,
             status=hop.status,
             kind=hop.kind.name if hop.kind else None,
@@ -83,11 +88,11 @@ def _record_span(url: urls.Url, hop: Hop, proxy: Proxy | None) -> None:
             "url.scheme": url.scheme,
             "server.address": url.host,
             "server.port": url.port,
-            "clicktrace.hop.index": hop.index,
+            "clicktrace.hop.index": hop.number,
         }
     )
     optional: dict[str, str | int] = {
-        "http.request.resend_count": hop.index,
+        "http.request.resend_count": hop.number,
         "http.response.status_code": hop.status,
         "network.protocol.version": hop.http_version,
         "tls.protocol.version": hop.tls_version.removeprefix("TLSv"),

@@ -15,6 +15,8 @@ DRAIN_BYTES = 64 * 1024
 # What a callback returns to make libcurl end the transfer with a write error.
 _ABORT = -1
 
+_BLANK = (b"\r\n", b"\n")
+
 Plan = Callable[[int, Headers], Body]
 """Says what a body is good for, once the status and headers are known."""
 
@@ -85,12 +87,20 @@ class Collector:
 
     def header(self, line: bytes) -> int | None:
         """Takes a header line; a status line begins a block anew, because 1xx answers come before the real one."""
-        if self.complete:
-            return None
-        self._header_bytes += len(line)
+        size = len(line)
+        self._header_bytes += size
         if self._header_bytes > MAX_HEADER_BYTES:
             self.headers_too_large = True
             return _ABORT
+        if size > 2 and self._in_block:
+            self._lines.append(line)
+            return None
+        return self._edge_of_block(line)
+
+    def _edge_of_block(self, line: bytes) -> int | None:
+        if self.complete:
+            # The end of trailers.
+            return None
         if not self._in_block:
             self._in_block = True
             self._lines = []
@@ -98,7 +108,7 @@ class Collector:
             if not self.status:
                 self.malformed = True
                 return _ABORT
-        elif line not in {b"\r\n", b"\n"}:
+        elif line not in _BLANK:
             self._lines.append(line)
         elif self.status >= 200 or self.status == 101:
             return self._end_of_headers()

@@ -3,7 +3,8 @@
 import asyncio
 import time
 from contextlib import aclosing
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from grpc import aio
 
@@ -71,26 +72,16 @@ class Tracer(pb_grpc.TracerServicer):
         self._walks.add(walk)
         observing.IN_FLIGHT.inc()
         try:
-            async with aclosing(walk.events()) as events:
+            async with aclosing(walk.events()) as events, _Reader(context, self._write_patience) as reader:
                 async for event in events:
                     if isinstance(event, Hop):
                         observing.observe_hop(asked, event)
                     else:
                         observing.observe_result(asked, event)
-                    await self._write(context, messages.from_event(event))
+                    await reader.send(messages.from_event(event))
         finally:
             self._walks.discard(walk)
             observing.IN_FLIGHT.dec()
-
-    async def _write(self, context: aio.ServicerContext[Any, Any], event: pb.TraceEvent) -> None:
-        """Sends an event; a caller that does not read holds the walk up, but not for ever."""
-        try:
-            async with asyncio.timeout(self._write_patience):
-                await context.write(event)
-        except TimeoutError:
-            raise ClicktraceError(
-                Code.DEADLINE_EXCEEDED, "CALLER_NOT_READING", "the caller did not take the events of its walk in time"
-            ) from None
 
     def _admit(self) -> None:
         if self._stopping:
@@ -103,3 +94,51 @@ class Tracer(pb_grpc.TracerServicer):
                 f"{self._max_traces} walks are under way, which is as many as this tracer takes",
                 retry_after=_BUSY_RETRY_SECONDS,
             )
+
+
+class _Reader:
+    """The caller of one walk, who holds it up while he does not read, but not for ever.
+
+    One timer watches all events of a walk; a timeout around each costs as much as putting the event together.
+    """
+
+    def __init__(self, context: aio.ServicerContext[Any, Any], patience: float) -> None:
+        """Waits `patience` seconds for an event to be taken."""
+        self._context = context
+        self._patience = patience
+        self._loop = asyncio.get_running_loop()
+        self._sending_since: float | None = None
+        self._gave_up = False
+
+    async def __aenter__(self) -> Self:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a caller is served in a task")
+        self._task = task
+        self._timer = self._loop.call_later(self._patience, self._watch)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Turns the cancellation by which it gave up into DEADLINE_EXCEEDED/CALLER_NOT_READING."""
+        self._timer.cancel()
+        if self._gave_up and isinstance(error, asyncio.CancelledError) and self._task.uncancel() == 0:
+            raise ClicktraceError(
+                Code.DEADLINE_EXCEEDED, "CALLER_NOT_READING", "the caller did not take the events of its walk in time"
+            ) from None
+
+    async def send(self, event: pb.TraceEvent) -> None:
+        """Sends an event; returns when the transport has taken it."""
+        self._sending_since = self._loop.time()
+        await self._context.write(event)
+        self._sending_since = None
+
+    def _watch(self) -> None:
+        now = self._loop.time()
+        since = now if self._sending_since is None else self._sending_since
+        if now - since >= self._patience:
+            self._gave_up = True
+            self._task.cancel()
+        else:
+            self._timer = self._loop.call_at(since + self._patience, self._watch)

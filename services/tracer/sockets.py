@@ -24,6 +24,11 @@ class Sockets:
         # A number may stand for another file by the time it is looked at again; the inode tells.
         self._opened: list[tuple[int, int]] = []
 
+    @property
+    def count(self) -> int:
+        """How many were opened."""
+        return len(self._opened)
+
     def opened(self, fd: int, _purpose: int) -> int:
         """Notes a socket that is about to be connected; refuses it when it is too late (SOCKOPTFUNCTION)."""
         if self._until is not None and time.monotonic() >= self._until:
@@ -40,4 +45,3 @@ class Sockets:
                 if os.fstat(fd).st_ino == inode:
                     with socket.socket(fileno=os.dup(fd)) as same:
                         same.shutdown(socket.SHUT_RDWR)
-        self._opened.clear()

@@ -1,6 +1,5 @@
 """URLs as the WHATWG URL standard has them, and their parameters byte for byte."""
 
-from collections.abc import Iterator
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -130,7 +129,10 @@ def parameters(url: Url) -> tuple[Parameter, ...]:
     """Returns the parameters of the query, then those of the fragment, in order, with duplicates, nothing decoded."""
     bare, _, fragment = url.href.partition("#")
     query = bare.partition("?")[2]
-    return (*_pairs(query, in_fragment=False), *_pairs(_query_of_fragment(fragment), in_fragment=True))
+    found = _pairs(query, in_fragment=False) if query else []
+    if fragment:
+        found += _pairs(_query_of_fragment(fragment), in_fragment=True)
+    return tuple(found)
 
 
 def _query_of_fragment(fragment: str) -> str:
@@ -141,8 +143,10 @@ def _query_of_fragment(fragment: str) -> str:
     return fragment if "=" in fragment else ""
 
 
-def _pairs(text: str, *, in_fragment: bool) -> Iterator[Parameter]:
+def _pairs(text: str, *, in_fragment: bool) -> list[Parameter]:
+    found = []
     for piece in text.split("&"):
         if piece:
             name, separator, value = piece.partition("=")
-            yield Parameter(name, value, in_fragment, no_equals=not separator)
+            found.append(Parameter(name, value, in_fragment, not separator))
+    return found

@@ -212,7 +212,7 @@ class Walk:
         if isinstance(lead, DeadEnd):
             fault = _DEAD_ENDS[lead.why]
         hop = Hop(
-            index=self._hops,
+            number=self._hops,
             url=url.public,
             status=exchange.status,
             next_url=_next_url(lead)[: self._request.limits.max_url_bytes],
@@ -234,6 +234,8 @@ class Walk:
 
     def _refer(self, url: Url, exchange: Exchange, lead: Lead) -> None:
         """Notes what the next request says of where it comes from."""
+        if lead.kind is HopKind.LOCATION and self._referrer is None:
+            return
         declared = referrers.policy_of_headers(exchange.headers)
         if lead.kind is not HopKind.LOCATION:
             self._referrer = Referrer(url, lead.referrer_policy or declared or referrers.DEFAULT_POLICY)

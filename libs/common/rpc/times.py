@@ -16,6 +16,11 @@ def to_duration(seconds: float) -> Duration:
     return Duration(seconds=sign * (abs(nanos) // _NANOS), nanos=sign * (abs(nanos) % _NANOS))
 
 
+def put(duration: Duration, seconds: float) -> None:
+    """Makes a Duration say that many seconds, 0 or more; in place, which is how a field of a message is set fastest."""
+    duration.seconds, duration.nanos = divmod(round(seconds * _NANOS), _NANOS)
+
+
 def to_seconds(duration: Duration) -> float:
     """Returns a Duration in seconds."""
     return duration.seconds + duration.nanos / _NANOS
