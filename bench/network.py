@@ -106,7 +106,7 @@ class Network(Chain):
         elif kind == b"break":
             self._transport.abort()
         else:
-            self._land()
+            self.land()
 
     def _say(self, body: bytes) -> None:
         self._transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))

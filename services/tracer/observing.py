@@ -60,13 +60,8 @@ def observe_hop(request: TraceRequest, hop: Hop) -> None:
     if logging_hops:
         log.debug(
             "trace.hop",
-<<<<<<< HEAD
             click_id=request.trace_id,
-            index=hop.index,
-=======
-            trace=request.trace_id,
             index=hop.number,
->>>>>>> c5ad287 (make bench-tracer: traces beside bare libcurl, aiohttp, curl -L and minet, and the memory of slow ones; a hop costs less to report)
             host=url.host,
             status=hop.status,
             kind=hop.kind.name if hop.kind else None,
