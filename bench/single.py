@@ -19,6 +19,7 @@ import uvloop
 from aiohttp import web
 
 from services.tracer.driver import Driver
+from services.tracer.sockets import Sockets
 
 _SCHEMA = """
 CREATE TABLE single_proxies (
@@ -83,7 +84,7 @@ class Walk:
             self._location = ""
             self._curl.setopt(pycurl.URL, url)
             began = time.perf_counter()
-            outcome = await self._driver.perform(self._curl)
+            outcome = await self._driver.perform(self._curl, Sockets(None))
             if outcome.code:
                 raise RuntimeError(outcome.message)
             status = self._curl.getinfo(pycurl.RESPONSE_CODE)
