@@ -5,6 +5,7 @@ Spans of time are in seconds; moments are aware datetimes and always the databas
 
 import enum
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Self
@@ -210,6 +211,15 @@ class NotHeld(enum.Enum):
     """The lease expired, ended, was revoked, or its IP has a later one."""
     UNKNOWN = "UNKNOWN"
     """No such lease was ever granted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Who changes what; it is written in the transaction of the change, with what the change comes to."""
+
+    actor: str
+    action: str
+    details: Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)

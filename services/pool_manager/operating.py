@@ -1,10 +1,9 @@
 """What operators do with the pool: see it, change it, and leave a record of who changed what."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from libs.common import logs
 from libs.common.errors import ClicktraceError, Code, Violation, invalid_request
 from services.pool_manager import maintenance, sizing
 from services.pool_manager.model import (
@@ -20,12 +19,11 @@ from services.pool_manager.model import (
     ProxyFilter,
     ProxyPage,
     ProxySpec,
+    Record,
     Revoked,
     Statistics,
 )
 from services.pool_manager.validation import not_held
-
-log = logs.get(__name__)
 
 # A change holds the rows it changes; in bites of this size a heartbeat that wants one of them waits some milliseconds.
 _BITE = 1000
@@ -34,11 +32,12 @@ _BITE = 1000
 class PoolStore(Protocol):
     """Where the pool lives.
 
+    A change is made and recorded together or not at all; without a record it is a dry run, which only counts.
     Raises UNAVAILABLE/DATABASE_UNAVAILABLE when the database does not answer.
     """
 
-    async def provision(self, specs: Sequence[ProxySpec], *, dry_run: bool) -> Provisioned:
-        """Adds proxies or updates those that exist, all or nothing; a dry run only counts."""
+    async def provision(self, specs: Sequence[ProxySpec], record: Record | None) -> Provisioned:
+        """Adds proxies or updates those that exist, all or nothing."""
         ...
 
     async def status(self, country: str) -> PoolStatus:
@@ -53,11 +52,11 @@ class PoolStore(Protocol):
         """Returns up to `count` proxies in order of their ids, from behind the id `after` on."""
         ...
 
-    async def update(self, proxy_ids: Sequence[int], action: ProxyAction, *, dry_run: bool) -> tuple[int, int]:
+    async def update(self, proxy_ids: Sequence[int], action: ProxyAction, record: Record | None) -> tuple[int, int]:
         """Changes proxies; returns how many there are, and how many were not as asked already."""
         ...
 
-    async def delete(self, proxy_ids: Sequence[int], *, revoke: bool, dry_run: bool) -> tuple[int, int]:
+    async def delete(self, proxy_ids: Sequence[int], *, revoke: bool, record: Record | None) -> tuple[int, int]:
         """Removes proxies unless one is under a live lease and `revoke` is not set; returns all, and those leased."""
         ...
 
@@ -65,7 +64,7 @@ class PoolStore(Protocol):
         """Returns up to `count` leases, newest first, from before the fence `before` on."""
         ...
 
-    async def revoke(self, token: LeaseToken, *, dry_run: bool) -> Revoked | NotHeld:
+    async def revoke(self, token: LeaseToken, record: Record | None) -> Revoked | NotHeld:
         """Takes a live lease from its holder."""
         ...
 
@@ -83,10 +82,6 @@ class PoolStore(Protocol):
         """Returns what the pool, or one country of it, bore in its last hour."""
         ...
 
-    async def audit(self, actor: str, action: str, details: Mapping[str, object]) -> None:
-        """Records who changed what."""
-        ...
-
 
 class Operating:
     """The pool in the hands of its operators. `actor` names, in each change, who asked for it."""
@@ -97,10 +92,7 @@ class Operating:
 
     async def provision(self, actor: str, specs: Sequence[ProxySpec], *, dry_run: bool) -> Provisioned:
         """Adds proxies or updates those that exist, all or nothing."""
-        done = await self._store.provision(specs, dry_run=dry_run)
-        if not dry_run and (done.created or done.updated):
-            await self._record(actor, "PROVISION", created=done.created, updated=done.updated)
-        return done
+        return await self._store.provision(specs, None if dry_run else Record(actor, "PROVISION", {}))
 
     async def update(
         self, actor: str, proxy_ids: Sequence[int], chosen: ProxyFilter, action: ProxyAction, *, dry_run: bool
@@ -109,11 +101,11 @@ class Operating:
         matched = changed = 0
         selected = await self._select(proxy_ids, chosen)
         for start in range(0, len(selected), _BITE):
-            some, others = await self._store.update(selected[start : start + _BITE], action, dry_run=dry_run)
+            bite = selected[start : start + _BITE]
+            record = Record(actor, action.value, {**_selection(chosen), "proxy_ids": bite})
+            some, others = await self._store.update(bite, action, None if dry_run else record)
             matched += some
             changed += others
-        if not dry_run and changed:
-            await self._record(actor, action.value, changed=changed, **_selection(proxy_ids, chosen))
         return matched, changed
 
     async def delete(
@@ -124,24 +116,22 @@ class Operating:
         Raises FAILED_PRECONDITION/PROXY_IN_USE, and removes nothing, under a live lease unless `revoke` is set.
         """
         selected = await self._select(proxy_ids, chosen)
-        deleted, live = await self._store.delete(selected, revoke=revoke, dry_run=dry_run)
+        record = Record(actor, "DELETE", {**_selection(chosen), "proxy_ids": selected[:_BITE]})
+        deleted, live = await self._store.delete(selected, revoke=revoke, record=None if dry_run else record)
         if live and not revoke:
             raise ClicktraceError(
                 Code.FAILED_PRECONDITION,
                 "PROXY_IN_USE",
                 f"{live} of {deleted} proxies are under a live lease; drain them first, or set revoke_leases",
             )
-        if not dry_run and deleted:
-            await self._record(actor, "DELETE", deleted=deleted, revoked=live, **_selection(proxy_ids, chosen))
         return deleted, live
 
     async def revoke(self, actor: str, token: LeaseToken, *, dry_run: bool) -> Revoked:
         """Takes a live lease from its holder; raises NOT_FOUND/UNKNOWN_LEASE for one that was never granted."""
-        done = await self._store.revoke(token, dry_run=dry_run)
+        record = Record(actor, "REVOKE", {"proxy_id": token.proxy_id, "fence": token.fence})
+        done = await self._store.revoke(token, None if dry_run else record)
         if isinstance(done, NotHeld):
             raise not_held(done)
-        if done.revoked and not dry_run:
-            await self._record(actor, "REVOKE", proxy_id=token.proxy_id, fence=token.fence)
         return done
 
     async def maintain(self, *, forced: bool, dry_run: bool) -> tuple[Maintained, Sequence[str]]:
@@ -181,10 +171,6 @@ class Operating:
     async def _select(self, proxy_ids: Sequence[int], chosen: ProxyFilter) -> Sequence[int]:
         return sorted(set(proxy_ids)) if proxy_ids else await self._store.select(chosen)
 
-    async def _record(self, actor: str, action: str, **details: object) -> None:
-        log.info("pool.changed", actor=actor, action=action, **details)
-        await self._store.audit(actor, action, details)
-
 
 def check_selection(proxy_ids: Sequence[int], chosen: ProxyFilter) -> None:
     """Raises INVALID_ARGUMENT/INVALID_REQUEST unless proxies are chosen either by id or by a filter that narrows."""
@@ -194,13 +180,13 @@ def check_selection(proxy_ids: Sequence[int], chosen: ProxyFilter) -> None:
         raise invalid_request([Violation("filter", "narrows nothing; set a field of it, or proxy_ids")])
 
 
-def _selection(proxy_ids: Sequence[int], chosen: ProxyFilter) -> dict[str, object]:
-    if proxy_ids:
-        return {"proxy_ids": sorted(set(proxy_ids))[:_BITE]}
+def _selection(chosen: ProxyFilter) -> dict[str, object]:
+    """Returns what a filter says, for the record; nothing if proxies were chosen by their ids."""
     values = {
         "country": chosen.country,
         "provider": chosen.provider,
         "state": chosen.state.value if chosen.state else "",
         "ip_address": chosen.ip_address,
     }
-    return {"filter": {name: value for name, value in values.items() if value}}
+    said = {name: value for name, value in values.items() if value}
+    return {"filter": said} if said else {}

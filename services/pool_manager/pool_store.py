@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from libs.common import logs
 from services.pool_manager.model import (
     Census,
     LeaseFilter,
@@ -27,12 +28,15 @@ from services.pool_manager.model import (
     ProxySpec,
     ProxyState,
     ProxyTally,
+    Record,
     Revoked,
     Statistics,
     Usage,
 )
-from services.pool_manager.postgres import Pool, Row, fetch, statement
+from services.pool_manager.postgres import Pool, Row, change, fetch, statement
 from services.pool_manager.probing import Exit, Probe
+
+log = logs.get(__name__)
 
 _PROVISION = statement("provision")
 _STATUS = statement("pool_status")
@@ -43,7 +47,6 @@ _UPDATE = statement("update_proxies")
 _DELETE = statement("delete_proxies")
 _REVOKE = statement("revoke")
 _LEASES = statement("list_leases")
-_AUDIT = statement("audit")
 _MAINTAIN = statement("maintain")
 _TALLIES = statement("add_tallies")
 _PROVIDERS = statement("set_providers")
@@ -63,10 +66,9 @@ class PostgresPool:
         self._cooldown = timedelta(seconds=cooldown)
         self._retention = timedelta(seconds=retention)
 
-    async def provision(self, specs: Sequence[ProxySpec], *, dry_run: bool) -> Provisioned:
-        """Adds proxies or updates those that exist; all or nothing."""
-        (row,) = await fetch(
-            self._pool,
+    async def provision(self, specs: Sequence[ProxySpec], record: Record | None) -> Provisioned:
+        """Adds proxies or updates those that exist; all or nothing. Without a record it only counts."""
+        row = await self._change(
             _PROVISION,
             [spec.ip_address for spec in specs],
             [spec.ip_port for spec in specs],
@@ -74,7 +76,9 @@ class PostgresPool:
             [spec.country for spec in specs],
             [spec.provider for spec in specs],
             [None if spec.cooldown is None else timedelta(seconds=spec.cooldown) for spec in specs],
-            dry_run,
+            record is None,
+            record=record,
+            results=("created", "updated"),
         )
         return Provisioned(row["created"], row["updated"], row["unchanged"])
 
@@ -114,14 +118,16 @@ class PostgresPool:
         rows = await fetch(self._pool, _PROXIES, *_values(chosen), after, count)
         return ProxyPage(tuple(_proxy_info(row) for row in rows if row["id"] is not None), rows[0]["db_time"])
 
-    async def update(self, proxy_ids: Sequence[int], action: ProxyAction, *, dry_run: bool) -> tuple[int, int]:
+    async def update(self, proxy_ids: Sequence[int], action: ProxyAction, record: Record | None) -> tuple[int, int]:
         """Changes proxies; returns how many there are, and how many were not as asked already."""
-        (row,) = await fetch(self._pool, _UPDATE, proxy_ids, action.value, dry_run)
+        row = await self._change(_UPDATE, proxy_ids, action.value, record is None, record=record, results=("changed",))
         return row["matched"], row["changed"]
 
-    async def delete(self, proxy_ids: Sequence[int], *, revoke: bool, dry_run: bool) -> tuple[int, int]:
+    async def delete(self, proxy_ids: Sequence[int], *, revoke: bool, record: Record | None) -> tuple[int, int]:
         """Removes proxies unless one is under a live lease and `revoke` is not set; returns all, and those leased."""
-        (row,) = await fetch(self._pool, _DELETE, proxy_ids, revoke, dry_run)
+        row = await self._change(
+            _DELETE, proxy_ids, revoke, record is None, record=record, results=("removed", "revoked")
+        )
         return row["deleted"], row["live"]
 
     async def leases(self, chosen: LeaseFilter, *, before: int, count: int) -> LeasePage:
@@ -141,16 +147,28 @@ class PostgresPool:
         )
         return LeasePage(tuple(_lease_info(row) for row in rows if row["fence"] is not None), rows[0]["db_time"])
 
-    async def revoke(self, token: LeaseToken, *, dry_run: bool) -> Revoked | NotHeld:
-        """Takes a live lease from its holder."""
-        (row,) = await fetch(self._pool, _REVOKE, *token, self._cooldown, dry_run)
+    async def revoke(self, token: LeaseToken, record: Record | None) -> Revoked | NotHeld:
+        """Takes a live lease from its holder; without a record it only tells what it would do."""
+        row = await self._change(_REVOKE, *token, self._cooldown, record is None, record=record, results=("revoked",))
         if row["verdict"] == "UNKNOWN":
             return NotHeld.UNKNOWN
         return Revoked(row["verdict"] == "REVOKED", row["available_at"])
 
-    async def audit(self, actor: str, action: str, details: Mapping[str, object]) -> None:
-        """Records who changed what."""
-        await fetch(self._pool, _AUDIT, actor, action, json.dumps(details))
+    async def _change(self, name: str, *args: object, record: Record | None, results: Sequence[str]) -> Row:
+        """Changes something, and records it with those of the `results` that are not 0; unless all of them are."""
+
+        def done(row: Row) -> dict[str, int]:
+            return {} if record is None else {result: row[result] for result in results if row[result]}
+
+        def written(row: Row) -> tuple[object, ...] | None:
+            if record is None or not done(row):
+                return None
+            return record.actor, record.action, json.dumps({**done(row), **record.details})
+
+        row = await change(self._pool, name, *args, record=written)
+        if record is not None and done(row):
+            log.info("pool.changed", actor=record.actor, action=record.action, **done(row))
+        return row
 
     async def maintain(self, *, forced: bool, dry_run: bool) -> Maintained:
         """Closes expired leases, writes statistics, and forgets what is old; skips if another replica is at it."""

@@ -3,6 +3,7 @@
 Statements stand in queries.sql, and what is decided under a lock in the functions of migrations/.
 """
 
+from collections.abc import Callable
 from typing import TypeAlias
 
 import asyncpg
@@ -37,6 +38,9 @@ def statement(name: str) -> str:
     """Returns a name of queries.sql; for module constants, so that a missing statement fails at import."""
     QUERIES[name]
     return name
+
+
+_AUDIT = statement("audit")
 
 
 class Session:
@@ -101,6 +105,24 @@ async def fetch(pool: Pool, name: str, *args: object) -> list[Row]:
                     # This server is the primary no more; the next connection looks for the one that is.
                     connection.terminate()
                     raise
+        except _FAILURES as error:
+            raise translated(error) from error
+
+
+async def change(pool: Pool, name: str, *args: object, record: Callable[[Row], tuple[object, ...] | None]) -> Row:
+    """Runs a statement of queries.sql that changes something, and records what it did, both or neither.
+
+    `record` returns the arguments of the statement `audit`; None if there is nothing to record.
+    """
+    with database.span(name):
+        try:
+            async with pool.acquire(timeout=_CONNECT_SECONDS) as connection, connection.transaction():
+                row = await connection.fetchrow(QUERIES[name], *args, timeout=_ADMIN_SECONDS)
+                if row is None:
+                    raise AssertionError(f"{name} returns one row")
+                if (values := record(row)) is not None:
+                    await connection.execute(QUERIES[_AUDIT], *values, timeout=_ADMIN_SECONDS)
+                return row
         except _FAILURES as error:
             raise translated(error) from error
 

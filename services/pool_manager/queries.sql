@@ -150,11 +150,15 @@ SELECT matched, changed FROM pool.update_proxies($1::bigint[], $2::text, $3::boo
 
 -- name: delete_proxies
 -- Removes proxies.
-SELECT deleted, live FROM pool.delete_proxies($1::bigint[], $2::boolean, $3::boolean);
+-- `removed` and `revoked` are what came of it: nothing under a live lease that may not be revoked.
+SELECT deleted, live,
+    CASE WHEN $2 OR live = 0 THEN deleted ELSE 0 END AS removed, CASE WHEN $2 THEN live ELSE 0 END AS revoked
+FROM pool.delete_proxies($1::bigint[], $2::boolean, $3::boolean);
 
 -- name: revoke
 -- Takes a live lease from its holder.
-SELECT verdict, available_at FROM pool.revoke($1::bigint, $2::bigint, $3::uuid, $4::interval, $5::boolean);
+SELECT verdict, available_at, (verdict = 'REVOKED')::integer AS revoked
+FROM pool.revoke($1::bigint, $2::bigint, $3::uuid, $4::interval, $5::boolean);
 
 -- name: list_leases
 -- A page of leases, newest first, from before fence $8 on; live ones and, if $1, past ones.

@@ -23,6 +23,7 @@ from services.pool_manager.maintenance import Tally
 from services.pool_manager.model import Protocol, ProxySpec
 from services.pool_manager.pool_store import PostgresPool
 from services.pool_manager.servicer import PoolManagerServicer
+from tests.integration.pool_manager.store import RECORD
 
 SERVICE = pb.DESCRIPTOR.services_by_name["PoolManager"]
 
@@ -51,7 +52,7 @@ async def call(database: str, tmp_path: Path) -> AsyncIterator[Any]:
         pool = PostgresPool(connections, cooldown=60, retention=60)
         store = PostgresLeases(database, cooldown=60, failure_limit=3)
         specs = [ProxySpec(f"10.0.0.{n}", 8080, Protocol.HTTP, "default", "us", None) for n in (1, 2)]
-        await pool.provision(specs, dry_run=False)
+        await pool.provision(specs, RECORD)
         async with Leasing(store, Tally(pool)) as leasing:
             shim = Shim(PoolManagerServicer(leasing, Credentials(tmp_path)), asyncio.get_running_loop())
             server = grpc_testing.server_from_dictionary({SERVICE: shim}, grpc_testing.strict_real_time())

@@ -20,6 +20,7 @@ from services.pool_manager.model import (
     Outcome,
     Protocol,
     ProxySpec,
+    Record,
     Refusal,
     Released,
     ReleaseRequest,
@@ -27,6 +28,7 @@ from services.pool_manager.model import (
 from services.pool_manager.pool_store import PostgresPool
 
 Pool = asyncpg.Pool
+RECORD = Record("test", "PROVISION", {})
 
 
 def request(
@@ -71,7 +73,7 @@ async def provision(
         ProxySpec(f"proxy-{country}-{number}", 7000, Protocol.HTTP, provider, country, cooldown)
         for number in range(1, count + 1)
     ]
-    await store.provision(specs, dry_run=False)
+    await store.provision(specs, RECORD)
 
 
 async def clock(pool: Pool) -> datetime:

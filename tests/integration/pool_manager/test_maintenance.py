@@ -65,7 +65,6 @@ async def test_history_is_forgotten_in_time(leases: PostgresLeases, admin_store:
     await provision(admin_store, 2)
     for name in ("old", "new"):
         await release(leases, (await lease(leases, name)).token)
-    await admin_store.audit("test", "DRAIN", {})
     await pool.execute("UPDATE pool.leases SET ended_at = now() - interval '2 days' WHERE request_id = 'old'")
     await pool.execute("UPDATE pool.audit SET at = now() - interval '2 days'")
     assert (await admin_store.maintain(forced=True, dry_run=True)).deleted_rows == 2

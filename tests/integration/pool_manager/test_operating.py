@@ -84,8 +84,29 @@ async def test_drain_lets_the_lease_finish_and_enable_undoes_it(manager: Manager
     assert (await lease(manager, "b")).proxy.ip_address != held.proxy.ip_address
     record = await rows(pool, "SELECT action, actor, details FROM pool.audit ORDER BY id")
     assert [entry["action"] for entry in record] == ["PROVISION", "DRAIN", "ENABLE"]
-    assert json.loads(record[1]["details"]) == {"changed": 2, "filter": {"country": "us"}}
+    assert json.loads(record[1]["details"]) == {
+        "changed": 2,
+        "filter": {"country": "us"},
+        "proxy_ids": [1, 2],
+    }
     assert record[1]["actor"].startswith("ipv4:127.0.0.1")
+
+
+async def test_a_change_that_cannot_be_recorded_is_not_made(manager: Manager, pool: Pool) -> None:
+    await manager.provision(1)
+    held = await lease(manager, "a")
+    await pool.execute("ALTER TABLE pool.audit ADD CONSTRAINT is_full CHECK (actor = '') NOT VALID")
+    for call in (
+        manager.admin.ProvisionProxies(
+            pb.ProvisionProxiesRequest(proxies=[pb.ProxySpec(ip_address="x", ip_port=1, country="us")])
+        ),
+        manager.admin.UpdateProxies(pb.UpdateProxiesRequest(proxy_ids=[1], action=pb.DRAIN)),
+        manager.admin.DeleteProxies(pb.DeleteProxiesRequest(proxy_ids=[1], revoke_leases=True)),
+        manager.admin.RevokeLease(pb.RevokeLeaseRequest(lease_id=held.lease_id)),
+    ):
+        assert (await failure(call)).code is Code.INTERNAL
+    status = (await manager.admin.GetPoolStatus(pb.GetPoolStatusRequest())).total
+    assert (status.total, status.in_use, status.drained) == (1, 1, 0)
 
 
 async def test_the_record_names_the_operator(manager: Manager, pool: Pool) -> None:

@@ -20,7 +20,7 @@ from services.pool_manager.model import Grant, Outcome, Protocol, ProxySpec, Ref
 from services.pool_manager.pool_store import PostgresPool
 from services.pool_manager.probe_fetcher import ProbeFetcher, read_exit
 from services.pool_manager.probing import Exit, Prober
-from tests.integration.pool_manager.store import Pool, lease, release, rows, try_lease
+from tests.integration.pool_manager.store import RECORD, Pool, lease, release, rows, try_lease
 
 SECRET = ProxyCredentials("customer", "s3cret")
 
@@ -64,7 +64,7 @@ async def proxies(admin_store: PostgresPool, pool: Pool) -> AsyncIterator[None]:
             ProxySpec(http.host, http.port, Protocol.HTTP, "luna", "us", 0.0),
             ProxySpec(socks.host, socks.port, Protocol.SOCKS5, "luna", "us", 0.0),
         ]
-        await admin_store.provision(specs, dry_run=False)
+        await admin_store.provision(specs, RECORD)
         await pool.execute("UPDATE ip_rotation_pool SET is_healthy = false, consecutive_failures = 3")
         yield
 
@@ -131,7 +131,7 @@ async def test_a_reset_by_hand_outlives_a_probe_that_failed(admin_store: Postgre
 async def test_a_quarantined_ip_rests_before_it_is_tried(
     admin_store: PostgresPool, leases: PostgresLeases, pool: Pool
 ) -> None:
-    await admin_store.provision([ProxySpec("proxy", 7000, Protocol.HTTP, "luna", "us", 0.0)], dry_run=False)
+    await admin_store.provision([ProxySpec("proxy", 7000, Protocol.HTTP, "luna", "us", 0.0)], RECORD)
     for number in range(3):
         await release(leases, (await lease(leases, f"click-{number}")).token, Outcome.PROXY_FAILURE)
     assert await admin_store.claim_probes(8, 60.0) == []
