@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -104,8 +105,11 @@ class Cluster:
                 [str(self.programs / "postgres"), "-D", str(self.data), *options],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", **_unprivileged(),
             )  # fmt: skip
-        _until_listening(self._process, self.port, self.directory / "log")
-        run(self.programs / "psql", self.url(), "-c", "SELECT 1")
+        ready = [str(self.programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port), "-t", "10"]
+        while subprocess.run(ready, check=False).returncode:
+            if self._process.poll() is not None:
+                raise AssertionError(f"it ended: {(self.directory / 'log').read_text()[-2000:]}")
+            time.sleep(0.02)
 
     def stop(self, number: int = signal.SIGINT) -> None:
         """Ends the server: fast, or as a crash by SIGKILL."""
