@@ -50,6 +50,13 @@ bench-click: bootstrap-dev ## Measures what a click costs beside a bare walk and
 bench-tracer: bootstrap-bench ## Measures traces beside bare libcurl, aiohttp, curl -L and minet, on one chain and proxy.
 	@$(BIN)/python -m bench.tracer
 
+.PHONY: status click
+status: bootstrap ## Counts the pool of a running system; POOL=host:port names another than that of make run.
+	@POOL=$(POOL) $(BIN)/python -m local.ask status
+
+click: bootstrap ## Clicks once and explains what became of it: make click OFFER=demo QUERY='gclid=abc123'.
+	@GATEWAY=$(GATEWAY) HTTP=$(HTTP) $(BIN)/python -m local.ask click $(if $(OFFER),--offer '$(OFFER)') $(if $(QUERY),--query '$(QUERY)')
+
 provision: bootstrap ## Fills a running pool from FILE=proxies.csv (or .json), planned first; DRY_RUN=1 only plans.
 	@$(BIN)/python -m services.pool_manager provision $(or $(FILE),$(error say which file: make provision FILE=services/pool_manager/examples/luna.csv)) \
 		$(if $(DRY_RUN),--dry-run)
