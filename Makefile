@@ -50,7 +50,10 @@ bench-click: bootstrap-dev ## Measures what a click costs beside a bare walk and
 bench-tracer: bootstrap-bench ## Measures traces beside bare libcurl, aiohttp, curl -L and minet, on one chain and proxy.
 	@$(BIN)/python -m bench.tracer
 
-.PHONY: status click
+.PHONY: docs status click
+docs: bootstrap-dev ## Runs every command of docs/operations.md and puts what it says into it; needs grpcurl.
+	@PATH="$(CURDIR)/.build/bin:$$PATH" REFRESH_DOCS=1 $(BIN)/python -m pytest -q tests/peers/test_runbook.py $(ARGS)
+
 status: bootstrap ## Counts the pool of a running system; POOL=host:port names another than that of make run.
 	@POOL=$(POOL) $(BIN)/python -m local.ask status
 

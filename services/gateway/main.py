@@ -193,7 +193,7 @@ async def gateway(config: GatewaySettings, stop: asyncio.Event) -> AsyncIterator
         services = [
             _admin_service(admin, config.read_token),
             _log_service(ClickLog(log_table, feed, health), config.read_token),
-            _webhook_service(WebhookAdmin(outbox, operator_token=token)),
+            _webhook_service(WebhookAdmin(outbox, operator_token=token), config.read_token),
         ]
         grpc_server = await stack.enter_async_context(
             Server(
@@ -308,10 +308,11 @@ def _log_service(click_log: ClickLog, token: str) -> Service:
     )
 
 
-def _webhook_service(webhook_admin: WebhookAdmin) -> Service:
+def _webhook_service(webhook_admin: WebhookAdmin, token: str) -> Service:
     return Service(
         "clicktrace.gateway.v1.WebhookAdmin",
         lambda server: gateway_pb2_grpc.add_WebhookAdminServicer_to_server(webhook_admin, server),
+        token,
         for_operators=True,
     )
 

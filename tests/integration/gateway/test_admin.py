@@ -245,6 +245,8 @@ async def test_reading_needs_the_token_too_where_reads_are_protected(database: s
             w.offers.ListOffers(pb.ListOffersRequest()),
             w.clicks.GetClick(pb.GetClickRequest(click_id="0" * 32)),
             w.clicks.ListClicks(pb.ListClicksRequest()),
+            w.clicks.ListOfferHealth(pb.ListOfferHealthRequest()),
+            w.webhooks.ListWebhooks(pb.ListWebhooksRequest()),
             watch.read(),
         ):
             assert (await error_of(call)).reason == "OPERATOR_TOKEN_REQUIRED"
