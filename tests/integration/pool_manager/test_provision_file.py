@@ -2,6 +2,10 @@
 with a fault.
 """
 
+import asyncio
+import os
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -14,6 +18,9 @@ from services.pool_manager.settings import ProvisionSettings
 from tests.integration.pool_manager.rig import ROOT, serve_in_process
 from tests.integration.pool_manager.store import Pool, rows
 
+PAGE = (ROOT / "docs" / "pool.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"^make provision .*$", PAGE, re.MULTILINE)
+QUESTIONS = re.findall(r"^(?:SELECT)[^;]+;", PAGE, re.MULTILINE)
 LUNA = ROOT / "services" / "pool_manager" / "examples" / "luna.csv"
 
 
@@ -40,6 +47,27 @@ async def test_the_production_set_fills_a_pool_once(
     assert "WRONG_OPERATOR_TOKEN" in output.err
     counted = await rows(pool, "SELECT country, count(*) FROM pool.proxies GROUP BY 1 ORDER BY 2 DESC")
     assert {row["country"]: row["count"] for row in counted} == {"us": 50, "gb": 20, "ca": 15, "au": 10, "de": 5}
+
+
+async def test_the_commands_of_the_pool_page(database: str, pool: Pool) -> None:
+    async with serve_in_process(database) as manager:
+        said = []
+        for command in COMMANDS:
+            process = await asyncio.create_subprocess_exec(
+                *shlex.split(command), cwd=ROOT, env={**os.environ, "POOL_TARGET": manager.target},
+                stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+            )  # fmt: skip
+            output, _ = await process.communicate()
+            assert process.returncode == 0, output.decode()
+            said.append(re.findall(r"^(plan|done): (\d+)", output.decode(), re.MULTILINE))
+        assert said == [[("plan", "100")], [("plan", "100"), ("done", "100")]]
+        assert await pool.fetchval("SELECT count(*) FROM pool.audit WHERE action = 'PROVISION'") == 1
+
+
+@pytest.mark.parametrize("number", range(3))
+async def test_the_questions_of_the_pool_page(pool: Pool, number: int) -> None:
+    assert len(QUESTIONS) == 3
+    assert await pool.fetch(QUESTIONS[number]) == []
 
 
 async def test_a_file_with_a_fault_changes_nothing(
