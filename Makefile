@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run load test test-fast test-peers test-chaos bench-pool bench-click bench-tracer provision images wheels k8s-check check format proto proto-check proto-image lock \
+.PHONY: help run load test test-fast test-peers test-chaos bench-pool bench-click bench-tracer provision images wheels k8s-check k8s-rules check format proto proto-check proto-image lock \
 	bootstrap bootstrap-dev bootstrap-bench clean
 
 help: ## Shows this list.
@@ -73,6 +73,12 @@ wheels: ## Fills ./wheels with what the images install, so that they can be buil
 
 k8s-check: bootstrap-dev ## Renders every overlay and combination of components, and checks it against schemas and the code.
 	@PATH="$(CURDIR)/.build/bin:$$PATH" $(BIN)/python -m pytest tests/peers/test_manifests.py $(ARGS)
+
+k8s-rules: ## Wraps the Prometheus rules for the Prometheus operator, after a change of them.
+	@{ printf '# Made by `make k8s-rules` from rules/clicktrace.rules.yaml.\napiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\n'; \
+		printf 'metadata:\n  name: clicktrace\nspec:\n'; \
+		sed -n '/^groups:/,$$p' k8s/components/monitoring/rules/clicktrace.rules.yaml | sed 's/^./  &/'; \
+	} > k8s/components/monitoring/prometheus-rule.yaml
 
 check: bootstrap-dev proto-check ## Checks format, lint, types, import contracts and protos.
 	$(BIN)/ruff format --check

@@ -14,6 +14,7 @@ from typing import Any
 
 import kubernetes_validate
 import pytest
+import yaml
 
 from libs.common import telemetry
 from libs.common.rpc import server
@@ -311,6 +312,12 @@ def test_every_metric_that_the_manifests_name_exists() -> None:
         for name in set(re.findall(r"\bclicktrace_[a-z0-9_]+", path.read_text())):
             recorded = f":{name}" in path.read_text()
             assert name in known or suffix.sub("", name) in known or recorded, (path.name, name)
+
+
+def test_the_operator_gets_the_rules_that_are_tested() -> None:
+    (rule,) = of_kind(render("base", ("monitoring",)), "PrometheusRule")
+    tested = yaml.safe_load((K8S / "components" / "monitoring" / "rules" / "clicktrace.rules.yaml").read_text())
+    assert rule["spec"] == tested, "run make k8s-rules"
 
 
 def test_the_images_are_those_that_are_built() -> None:
