@@ -17,21 +17,21 @@ _SHORTEST, _WIDTH, _MOST_CLASS = 0.001, 1.1, 127
 _MOST_CHAINS = 200
 
 
-def class_of(seconds: float) -> int:
-    """Returns the class that a time is counted in."""
+def class_of(seconds: float) -> str:
+    """Returns the class that a time is counted in: a number, as text because JSON wants it so."""
     if seconds <= _SHORTEST:
-        return 0
-    return min(_MOST_CLASS, int(math.log(seconds / _SHORTEST) / math.log(_WIDTH)))
+        return "0"
+    return str(min(_MOST_CLASS, int(math.log(seconds / _SHORTEST) / math.log(_WIDTH))))
 
 
-def quantile(classes: Mapping[int, int], part: float) -> float | None:
+def quantile(classes: Mapping[str, int], part: float) -> float | None:
     """Returns the time that a part of all (0 to 1) kept, to within 5 %; None if nothing was counted."""
     wanted = part * sum(classes.values())
     seen = 0
-    for number in sorted(classes):
+    for number in sorted(classes, key=int):
         seen += classes[number]
         if seen >= wanted and seen:
-            return float(_SHORTEST * _WIDTH ** (number + 0.5))
+            return float(_SHORTEST * _WIDTH ** (int(number) + 0.5))
     return None
 
 
@@ -41,7 +41,7 @@ class Fresh:
 
     clicks: int = 0
     fallbacks: int = 0
-    times: Counter[int] = field(default_factory=Counter)
+    times: Counter[str] = field(default_factory=Counter)
     chains: Counter[Chain] = field(default_factory=Counter)
     last_landing: str = ""
 
@@ -67,7 +67,8 @@ class Slot:
 
     clicks: int = 0
     fallbacks: int = 0
-    times: Mapping[int, int] = field(default_factory=dict)
+    times: Mapping[str, int] = field(default_factory=dict)
+    """How many traces of each class of times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +85,11 @@ class Health:
         """Returns the health after what happened, and how many chains differed from what is usual, and in what."""
         begin = int(now // SLOT_SECONDS) * SLOT_SECONDS
         slot = self.slots.get(begin, Slot())
-        times = Counter(slot.times)
-        times.update(fresh.times)
+        times = dict(slot.times)
+        for number, traces in fresh.times.items():
+            times[number] = times.get(number, 0) + traces
         slots = {start: known for start, known in self.slots.items() if start > now - PERIOD_SECONDS - SLOT_SECONDS}
-        slots[begin] = Slot(slot.clicks + fresh.clicks, slot.fallbacks + fresh.fallbacks, dict(times))
+        slots[begin] = Slot(slot.clicks + fresh.clicks, slot.fallbacks + fresh.fallbacks, times)
         shape, drifting = observe(self.shape, fresh.chains, now) if fresh.chains else (self.shape, {})
         landed = bool(fresh.last_landing)
         return Health(
@@ -105,7 +107,7 @@ class OfferHealth:
     offer: str
     clicks: int
     fallbacks: int
-    times: Mapping[int, int]
+    times: Mapping[str, int]
     drifts: Sequence[Drift]
     shape: Shape
     last_landing: str
@@ -115,7 +117,7 @@ class OfferHealth:
     def of(cls, offer: str, health: Health, now: float) -> "OfferHealth":
         """Sums up the last hour."""
         slots = [slot for start, slot in health.slots.items() if start > now - PERIOD_SECONDS]
-        times: Counter[int] = Counter()
+        times: Counter[str] = Counter()
         for slot in slots:
             times.update(slot.times)
         return cls(
@@ -148,10 +150,7 @@ def to_json(health: Health) -> dict[str, object]:
     """Renders the state for the database."""
     shape = health.shape
     return {
-        "slots": {
-            str(start): [slot.clicks, slot.fallbacks, {str(number): times for number, times in slot.times.items()}]
-            for start, slot in health.slots.items()
-        },
+        "slots": {str(start): [slot.clicks, slot.fallbacks, slot.times] for start, slot in health.slots.items()},
         "chains": shape.chains,
         "learned": shape.learned,
         "hops": dict(shape.hops),
@@ -189,10 +188,7 @@ def of_json(state: Mapping[str, object] | object) -> Health:
             "last_landing_time": float() | int() as last_landing_time,
         }:
             return Health(
-                slots={
-                    int(start): Slot(clicks, fallbacks, {int(number): count for number, count in times.items()})
-                    for start, (clicks, fallbacks, times) in slots.items()
-                },
+                slots={int(start): Slot(*counts) for start, counts in slots.items()},
                 shape=Shape(
                     chains=chains,
                     learned=learned,

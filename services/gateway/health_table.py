@@ -1,5 +1,6 @@
 """The health of offers in PostgreSQL."""
 
+import asyncio
 import json
 from collections.abc import Mapping, Sequence
 
@@ -38,6 +39,8 @@ class HealthTable:
                 before = of_json(json.loads(row["state"]))
                 health, drifting[offer] = before.after(fresh[offer], row["db_time"].timestamp())
                 states[offer] = json.dumps(to_json(health))
+                # Clicks are not to wait for the sums of many offers.
+                await asyncio.sleep(0)
             await connection.execute(_HEALTH_WRITE, list(states), list(states.values()))
         return drifting
 

@@ -19,6 +19,7 @@ from services.gateway.running import RunningClick
 log = logs.get(__name__)
 
 _PAGE = 500
+_LOOK_SECONDS = 15.0
 _LAST_WITHIN = 2.0
 # Requests that are no clicks, and offers that are not to be traced, say nothing of how an offer fares.
 _NO_CLICKS = ("HEAD", "PREFETCH")
@@ -58,6 +59,7 @@ class OfferHealths:
         self._observer = observer
         self._every = every
         self._fresh: dict[str, Fresh] = {}
+        self._look_at = 0.0
 
     def answered(self, running: RunningClick, answer: Answer, reason: str, wait: float) -> None:  # noqa: ARG002
         """Notes an answer."""
@@ -96,8 +98,11 @@ class OfferHealths:
             except TimeoutError:
                 log.warning("health.lost", offers=len(self._fresh))
 
-    async def once(self) -> None:
-        """Brings all notes into the store now. Raises as the store does, and then keeps them."""
+    async def once(self) -> bool:
+        """Brings all notes into the store now, and says whether chains differed from what is usual.
+
+        Raises as the store does, and then keeps the notes.
+        """
         fresh, self._fresh = self._fresh, {}
         try:
             drifting = await self._store.take_in(fresh) if fresh else {}
@@ -109,6 +114,7 @@ class OfferHealths:
         for offer, kinds in drifting.items():
             for kind, chains in kinds.items():
                 self._observer.drifted(offer, kind, chains)
+        return any(drifting.values())
 
     async def look(self) -> None:
         """Tells the observer which offers drift, whoever found that out. Raises as the store does."""
@@ -123,9 +129,13 @@ class OfferHealths:
         self._observer.drifting(drifts)
 
     async def _round(self) -> None:
+        now = asyncio.get_running_loop().time()
         try:
-            await self.once()
-            await self.look()
+            drifted = await self.once()
+            # At once if something is new here; what other gateways found may wait.
+            if drifted or now >= self._look_at:
+                await self.look()
+                self._look_at = now + _LOOK_SECONDS
         except ClicktraceError as error:
             log.warning("health.kept", reason=error.reason, offers=len(self._fresh))
 
@@ -136,11 +146,17 @@ class OfferHealths:
         return fresh
 
 
+def host_of(url: str) -> str:
+    """Returns the host and port of a URL of http or https, without user information; quicker than to cut all of it."""
+    authority = url.split("/", 3)[2] if url.count("/") >= 2 else ""
+    return authority.partition("?")[0].partition("#")[0].rpartition("@")[2]
+
+
 def chain_of(running: RunningClick, result: WalkResult) -> Chain:
     """Returns what matters of the chain that a click has walked."""
     hops = running.walk.hops
     last = hops[-1].attempt if hops else 1
-    walked = [(SplitUrl.of(hop.url).host, hop.kind) for hop in hops if hop.attempt == last]
+    walked = [(host_of(hop.url), hop.kind) for hop in hops if hop.attempt == last]
     final = SplitUrl.of(result.final_url)
     broke = bool(result.failure_reason)
     return Chain.of(
