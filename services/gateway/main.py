@@ -228,7 +228,11 @@ async def gateway(config: GatewaySettings, stop: asyncio.Event) -> AsyncIterator
         internal_port = await stack.enter_async_context(_listening(internal, config.internal_listen))
         public_server = PlainServer(
             PublicRoutes(
-                clicks, trusted=config.trusted_proxies, hops=config.trusted_hops, on_refusal=observing.refused
+                clicks,
+                trusted=config.trusted_proxies,
+                hops=config.trusted_hops,
+                max_headers_bytes=config.max_headers_bytes,
+                on_refusal=observing.refused,
             ).handle,
             header_timeout=config.header_timeout,
             max_url_bytes=config.max_url_bytes,

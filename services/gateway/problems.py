@@ -54,14 +54,21 @@ def plain(status: HTTPStatus, text: str = "", *, allow: str = "") -> web.Respons
     return web.Response(status=status, text=f"{text or status.phrase}\n", headers=headers)
 
 
+def too_large() -> web.Response:
+    """Renders the refusal of a request that is larger than anybody needs; the connection ends with it."""
+    return _last(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+
+
 def of_bad_message(error: BaseException | None) -> web.Response:
     """Renders what the parser refused, or a fault of ours; the connection ends with it."""
     if isinstance(error, LineTooLong):
-        status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
-    elif isinstance(error, HttpProcessingError):
-        status = HTTPStatus.BAD_REQUEST
-    else:
-        status = HTTPStatus.INTERNAL_SERVER_ERROR
+        return too_large()
+    if isinstance(error, HttpProcessingError):
+        return _last(HTTPStatus.BAD_REQUEST)
+    return _last(HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def _last(status: HTTPStatus) -> web.Response:
     response = plain(status)
     response.force_close()
     response.headers["Connection"] = "close"

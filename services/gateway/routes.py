@@ -62,12 +62,15 @@ class PublicRoutes:
         *,
         trusted: tuple[Network, ...],
         hops: int,
+        max_headers_bytes: int,
         on_refusal: Callable[[str], None] = lambda _reason: None,
     ) -> None:
         """Believes the `X-Forwarded-For` of the last `hops` proxies and of those in `trusted`, and of nobody else.
 
+        A request whose headers have more than `max_headers_bytes` together is refused, and its connection ends.
         `on_refusal` is told why a request for a click was refused.
         """
+        self._max_headers_bytes = max_headers_bytes
         self._clicks = clicks
         self._on_refusal = on_refusal
         self._trusted = trusted
@@ -75,17 +78,22 @@ class PublicRoutes:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answers one request."""
+        if sum(len(name) + len(value) for name, value in request.raw_headers) > self._max_headers_bytes:
+            return problems.too_large()
+        response = await self._answer(request)
+        if request.body_exists:
+            # What is left of a body nobody asked for must not be read as the next request.
+            response.force_close()
+        return response
+
+    async def _answer(self, request: web.BaseRequest) -> web.Response:
         target = _BEFORE_PATH.sub("", request.raw_path, count=1)
         split = SplitUrl.of(target)
         if split.base not in PATHS:
             return problems.plain(HTTPStatus.NOT_FOUND)
         if request.method not in ("GET", "HEAD"):
             return problems.plain(HTTPStatus.METHOD_NOT_ALLOWED, allow=_ALLOW)
-        response = await self._spanned(request, split)
-        if request.body_exists:
-            # What is left of a body nobody asked for must not be read as the next request.
-            response.force_close()
-        return response
+        return await self._spanned(request, split)
 
     async def _spanned(self, request: web.BaseRequest, split: SplitUrl) -> web.Response:
         click_id = new_click_id()

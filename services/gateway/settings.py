@@ -79,6 +79,8 @@ class GatewaySettings(DatabaseSettings, OperatorSettings, ServerSettings):
     """The longest request line that is read."""
     max_header_bytes: int = Field(16_384, ge=1_024)
     """The longest single header that is read."""
+    max_headers_bytes: int = Field(65_536, ge=1_024)
+    """How long all headers of one request may be together."""
 
     journal_capacity: int = Field(20_000, ge=1)
     """How many click records wait for a database that is gone before the oldest are dropped."""
