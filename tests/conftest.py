@@ -13,11 +13,16 @@ from dataclasses import dataclass
 
 import asyncpg
 import pytest
+from hypothesis import HealthCheck, settings
 
 from libs.common.migrate import migrate
 from local.postgres import EmbeddedPostgres, temporary_postgres
 
 SCHEMAS = {"pool": "services.pool_manager.migrations", "clicks": "services.gateway.migrations"}
+
+# How fast a machine is that has other things to do says nothing about a property.
+settings.register_profile("calm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("calm")
 
 _numbers = itertools.count(1)
 

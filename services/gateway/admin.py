@@ -161,6 +161,7 @@ def offer_from(message: pb.Offer, *, webhooks: bool) -> Offer:
     check.names("allow_params", message.allow_params)
     check.names("deny_params", message.deny_params)
     check.names("identity_params", message.identity_params)
+    check.that("offer" not in message.identity_params, "identity_params", "must not name `offer`: it is not passed on")
     renames = [Rename(getattr(rename, "from"), rename.to) for rename in message.rename_params]
     check.names("rename_params.from", [rename.source for rename in renames])
     check.names("rename_params.to", [rename.target for rename in renames])

@@ -1,8 +1,31 @@
 """Where the last good chains of each offer ended, without what belongs to one visitor."""
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Protocol
 
+from libs.common import logs
+from libs.common.errors import ClicktraceError
+from services.gateway.model import FallbackPolicy, Offer
 from services.gateway.parameters import SplitUrl, parse, serialize
+
+log = logs.get(__name__)
+
+
+class Offers(Protocol):
+    """Knows all offers."""
+
+    def all(self) -> Sequence[Offer]:
+        """Returns them."""
+        ...
+
+
+class LandingReader(Protocol):
+    """The click log."""
+
+    async def recent_landings(self, offers: Sequence[str]) -> Sequence[tuple[str, str]]:
+        """Returns offers and the URLs of their last two landings, the older first."""
+        ...
 
 
 class LastLandings:
@@ -12,10 +35,26 @@ class LastLandings:
         """Begins without any."""
         self._last: dict[str, tuple[str, str]] = {}
 
-    def load(self, landings: Iterable[tuple[str, str]]) -> None:
-        """Takes offers and URLs, older ones first."""
+    async def refresh(self, clicks: LandingReader, offers: Offers) -> None:
+        """Reads from the log what all gateways have found, for offers that want it. Raises as the log does."""
+        wanted = [offer.name for offer in offers.all() if offer.fallback_policy is FallbackPolicy.LAST_LANDING]
+        if wanted:
+            self._load(await clicks.recent_landings(wanted))
+
+    async def run(self, clicks: LandingReader, offers: Offers, *, every: float) -> None:
+        """Refreshes every so many seconds, for ever."""
+        while True:
+            await asyncio.sleep(every)
+            try:
+                await self.refresh(clicks, offers)
+            except ClicktraceError as error:
+                log.warning("landings.unread", reason=error.reason)
+
+    def _load(self, landings: Iterable[tuple[str, str]]) -> None:
+        read: dict[str, tuple[str, str]] = {}
         for offer, url in landings:
-            self.note(offer, url)
+            read[offer] = (read.get(offer, ("", ""))[1], url)
+        self._last |= read
 
     def note(self, offer: str, url: str) -> None:
         """Remembers that a chain of an offer ended on a landing page."""

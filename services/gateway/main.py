@@ -151,7 +151,7 @@ async def gateway(config: GatewaySettings, stop: asyncio.Event) -> AsyncIterator
         stack.push_async_callback(background.drain, config.grace)
         joining = Joining(journeys, log_table, background, lead_for=config.trace_timeout + GIVE_UP_MARGIN)
         landings = LastLandings()
-        landings.load(await log_table.recent_landings(book.names()))
+        await landings.refresh(log_table, book)
         tracer = TracerClient(around.tracer)
         clicks = Clicks(
             offers=book,
@@ -184,10 +184,14 @@ async def gateway(config: GatewaySettings, stop: asyncio.Event) -> AsyncIterator
             first_pause=config.webhook_pause,
         )
         maintenance = Maintenance(log_table, journeys, outbox, retention=config.retention, on_done=observing.maintained)
-        await stack.enter_async_context(_running(_listen(config.listen_url, book, joining, feed), name="listen"))
-        await stack.enter_async_context(_running(feed.run(), name="feed"))
-        await stack.enter_async_context(_running(webhooks.run(), name="webhooks"))
-        await stack.enter_async_context(_running(maintenance.run(), name="maintenance"))
+        for name, work in {
+            "listen": _listen(config.listen_url, book, joining, feed),
+            "landings": landings.run(log_table, book, every=config.landings_every),
+            "feed": feed.run(),
+            "webhooks": webhooks.run(),
+            "maintenance": maintenance.run(),
+        }.items():
+            await stack.enter_async_context(_running(work, name=name))
 
         admin = OfferAdmin(offers, book, operator_token=token, max_wait=config.max_wait, webhooks=bool(webhook_secret))
         services = [

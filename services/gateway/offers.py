@@ -61,10 +61,6 @@ class OfferBook:
             raise unknown_offer(name)
         return offer
 
-    def names(self) -> Sequence[str]:
-        """Returns the names of all offers."""
-        return list(self._offers)
-
     def all(self) -> Sequence[Offer]:
         """Returns all offers, disabled ones too, by name."""
         return sorted(self._offers.values(), key=lambda offer: offer.name)

@@ -145,13 +145,19 @@ ORDER BY click_id DESC
 LIMIT $7;
 
 -- name: landings_recent
--- The last two landings of each offer in $1.
+-- The last two landings of each offer in $1, among its last 1,000 clicks: an offer that never lands costs no more.
 SELECT wanted.offer, recent.final_url
 FROM unnest($1::text[]) AS wanted (offer)
 CROSS JOIN LATERAL (
     SELECT click_id, final_url
-    FROM clicks.clicks
-    WHERE clicks.offer = wanted.offer AND status = 'COMPLETED' AND stop_reason = 'LANDING' AND joined_click_id = ''
+    FROM (
+        SELECT click_id, final_url, status, stop_reason, joined_click_id
+        FROM clicks.clicks
+        WHERE clicks.offer = wanted.offer
+        ORDER BY click_id DESC
+        LIMIT 1000
+    ) AS latest
+    WHERE status = 'COMPLETED' AND stop_reason = 'LANDING' AND joined_click_id = ''
     ORDER BY click_id DESC
     LIMIT 2
 ) AS recent

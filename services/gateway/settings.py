@@ -98,6 +98,8 @@ class GatewaySettings(DatabaseSettings, OperatorSettings, ServerSettings):
     """The pause before a webhook is tried the second time; it doubles each time, up to an hour."""
     retention: Seconds = Field(30 * 86_400.0, ge=60)
     """How long the click log keeps a click."""
+    landings_every: Seconds = Field(10.0, ge=0.01)
+    """How often the gateway learns where the chains that others traced have landed, for LAST_LANDING."""
     drain_delay: Seconds = Field(0.0, ge=0)
     """How long the gateway still takes clicks after it has turned unready."""
     grace: Seconds = Field(20.0, ge=0)

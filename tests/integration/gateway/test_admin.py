@@ -95,15 +95,22 @@ async def test_every_fault_is_named_at_once(database: str) -> None:
             max_wait=times.to_duration(61),
             join_window=times.to_duration(-1),
             allow_params=["", "a", "a"],
+            identity_params=["offer"],
+            rename_params=[
+                pb.ParameterRename(**{"from": "", "to": "y"}),
+                pb.ParameterRename(**{"from": "x", "to": "z\n"}),
+            ],
             landing_hosts=["ok.example", "http://no.example/"],
             weight=1_001,
         )
-        bad.mode = 77  # type: ignore[assignment]
+        for field in ("mode", "merge_policy", "fallback_policy", "user_agent_policy"):
+            setattr(bad, field, 77)
         error = await error_of(w.offers.CreateOffer(pb.CreateOfferRequest(offer=bad)))
         assert (error.code, error.reason) == (Code.INVALID_ARGUMENT, "INVALID_REQUEST")
         assert {violation.field for violation in error.violations} == {
             "name", "tracking_url", "fallback_url", "webhook_url", "country", "max_wait", "join_window",
-            "allow_params", "allow_params[0]", "landing_hosts[1]", "weight", "mode",
+            "allow_params", "allow_params[0]", "identity_params", "rename_params.from[0]", "rename_params.to[1]",
+            "landing_hosts[1]", "weight", "mode", "merge_policy", "fallback_policy", "user_agent_policy",
         }  # fmt: skip
         assert any("{nope}" in violation.description for violation in error.violations)
 

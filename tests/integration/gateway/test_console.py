@@ -199,7 +199,7 @@ async def test_a_pool_that_is_gone_is_said(database: str) -> None:
 
 async def test_a_click_appears_when_it_is_answered_and_again_when_its_trace_ends(database: str) -> None:
     async with alone(database) as w, browser(w) as session:
-        await w.offer(max_wait=times.to_duration(0.1))
+        await w.offer(max_wait=times.to_duration(0.5))
         go_on = asyncio.Event()
         w.tracer.script = waits_for(go_on, lands_on("http://shop.example/"))
         async with frames(session) as stream:

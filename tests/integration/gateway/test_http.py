@@ -223,7 +223,7 @@ async def test_pipelined_requests_are_answered_in_order_and_those_of_a_gone_clie
         places = [answer.index(f"&n={number}\r\n".encode()) for number in range(4)]
         assert places == sorted(places)
 
-        await w.offer("short", max_wait=times.to_duration(0.3))
+        await w.offer("short", max_wait=times.to_duration(0.5))
         w.tracer.script = waits_for(asyncio.Event(), w.tracer.script)
         _reader, writer = await asyncio.open_connection("127.0.0.1", w.ports.public)
         writer.write(b"".join(request(f"GET /track-hit?offer=short&gone={n} HTTP/1.1") for n in range(1_000)))

@@ -62,7 +62,7 @@ async def test_a_result_serves_the_same_click_at_another_gateway_within_the_wind
 
 async def test_a_result_that_came_too_late_for_one_click_serves_the_next(database: str) -> None:
     async with world(database) as w:
-        await w.offer(max_wait=times.to_duration(0.2))
+        await w.offer(max_wait=times.to_duration(0.5))
         go_on = asyncio.Event()
         w.tracer.script = waits_for(go_on, lands_on(LANDING))
         first = await w.click("offer=demo&gclid=same")

@@ -17,7 +17,7 @@ from services.gateway.webhooks import signature, signing_key
 from tests.integration.gateway.test_admin import error_of
 from tests.integration.gateway.world import CHAIN, World, broke, lands_on, says, waits_for, world
 
-SHORT = times.to_duration(0.1)
+SHORT = times.to_duration(0.5)
 SECRET = "marker-secret"
 
 
@@ -207,3 +207,18 @@ async def test_the_last_landing_serves_as_fallback_without_what_belongs_to_one_v
             pb.UpdateOfferRequest(offer=pb.Offer(name="demo", landing_hosts=["elsewhere.example"]))
         )
         assert (await w.click("offer=demo&gclid=6")).location == f"{CHAIN}&gclid=6"
+
+
+async def test_a_gateway_learns_where_the_chains_of_others_have_landed(database: str) -> None:
+    async with world(database, gateways=2, landings_every=0.02) as w:
+        await w.offer(fallback_policy=pb.LAST_LANDING)
+        for number in (1, 2):
+            w.tracer.script = lands_on(f"http://shop.example/sale?shop=7&clickid={number}")
+            assert (await w.click(f"offer=demo&gclid={number}")).status == 302
+        w.pool.free = []
+        async with asyncio.timeout(20):
+            number = 3
+            while (await w.click(f"offer=demo&gclid={number}", at=w.others[0])).location != (
+                f"http://shop.example/sale?shop=7&gclid={number}"
+            ):
+                number += 1

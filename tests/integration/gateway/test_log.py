@@ -74,7 +74,7 @@ async def test_an_unknown_click_is_not_found(database: str, click_id: str) -> No
 
 async def test_a_watcher_sees_clicks_of_all_gateways_as_they_are_answered_and_end(database: str) -> None:
     async with world(database, gateways=2) as w:
-        await w.offer(max_wait=times.to_duration(0.2))
+        await w.offer(max_wait=times.to_duration(0.5))
         await w.offer("other")
         go_on = asyncio.Event()
         w.tracer.script = waits_for(go_on, lands_on("http://shop.example/"))
@@ -99,7 +99,7 @@ async def test_a_watcher_sees_clicks_of_all_gateways_as_they_are_answered_and_en
 
 async def test_the_seeds_own_sql_reads_the_log(database: str) -> None:
     async with world(database) as w:
-        await w.offer(max_wait=times.to_duration(0.2))
+        await w.offer(max_wait=times.to_duration(0.5))
         await w.offer("off", mode=pb.REDIRECT_ONLY)
         done = await w.click("offer=demo&gclid=1")
         await w.click("offer=demo&gclid=1")

@@ -84,7 +84,7 @@ async def test_at_a_stop_visitors_are_answered_and_leases_and_records_are_not_le
     stack = AsyncExitStack()
     w = await stack.enter_async_context(world(database))
     await w.offer("waits")
-    await w.offer("late", max_wait=times.to_duration(0.1))
+    await w.offer("late", max_wait=times.to_duration(0.5))
     go_on = asyncio.Event()
     w.tracer.script = waits_for(asyncio.Event(), says())
     late = await w.click("offer=late&gclid=1")

@@ -18,24 +18,28 @@ async def ask(w: World, *headers: str, method: str = "POST", port: int | None = 
 
 
 async def test_it_maintains_the_pool_and_the_log_and_says_what_was_done(database: str) -> None:
-    async with asyncpg.create_pool(database) as pool:
-        await ClickTable(pool).write([unfinished("a" * 32, give_up_in=1), unfinished("b" * 32, give_up_in=1)])
+    async with asyncpg.create_pool(database) as pool, world(database) as w:
         two_months_ago = datetime.now(UTC) - timedelta(days=60)
-        # Only after the gateway's own first round, which comes with its start.
-        async with world(database) as w:
-            await ask(w)
+        deleted = 0
+        # The gateway has a round of its own when it starts, which may be faster; but only once.
+        for number in range(2):
+            await ClickTable(pool).write(
+                [unfinished(f"{number}" * 32, give_up_in=1), unfinished("b" * 32, give_up_in=1)]
+            )
             await pool.execute("UPDATE clicks.clicks SET start_time = $1 WHERE click_id < 'b'", two_months_ago)
             reply = await ask(w)
-        assert reply.status == 200
-        assert reply.header("Content-Type").startswith("application/json")
-        assert json.loads(reply.body) == {
-            "statistics_rows": 5,
-            "expired_leases": 2,
-            "deleted_rows": 0,
-            "findings": ["few IPs are left in us"],
-            "skipped": False,
-            "deleted_clicks": 1,
-        }
+            assert reply.status == 200
+            assert reply.header("Content-Type").startswith("application/json")
+            told = json.loads(reply.body)
+            deleted += told.pop("deleted_clicks")
+            assert told == {
+                "statistics_rows": 5,
+                "expired_leases": 2,
+                "deleted_rows": 0,
+                "findings": ["few IPs are left in us"],
+                "skipped": False,
+            }
+        assert deleted >= 1
         assert [row[0] for row in await pool.fetch("SELECT click_id FROM clicks.clicks")] == ["b" * 32]
 
 

@@ -129,6 +129,78 @@ def test_nothing_a_landing_says_can_break_out_of_the_header(tail: str) -> None:
     assert all("!" <= character <= "~" for character in location)
 
 
+# Any URL there can be, as a tracer may report it, and any query there can be, as it is read from the wire.
+URLS = st.builds(
+    "https://{}/{}{}{}".format,
+    st.sampled_from(
+        ["shop.example", "shop.example:8443", "[2001:db8::1]", "user@shop.example", "xn--e1afmkfd.example"]
+    ),
+    st.text("ab/;=&.~%\\ é\x7f", max_size=8),
+    st.one_of(st.just(""), st.text('ab=&%+?/;[]é \t\r\n"<>', max_size=12).map("?{}".format)),
+    st.one_of(st.just(""), st.text("ab=&?#/é \n", max_size=6).map("#{}".format)),
+)
+WIRE_QUERIES = st.binary(max_size=30).map(lambda raw: wire_safe(raw).replace("#", "%23"))
+
+
+@given(URLS, WIRE_QUERIES, POLICIES)
+def test_whatever_the_url_and_the_query_there_is_one_query_in_one_place_and_no_other_header(
+    url: str, query: str, policy: MergePolicy
+) -> None:
+    inbound = parse(query)
+    location = merge(url, inbound, offer(policy)).location
+    given_url, answer = SplitUrl.of(wire_safe(url.encode())), SplitUrl.of(location)
+    assert all("!" <= character <= "~" for character in location)
+    assert (answer.base, answer.fragment) == (given_url.base, given_url.fragment)
+    if policy is MergePolicy.APPEND:
+        # Nothing is dropped, so not one character is added but the one that joins the two.
+        both = [part for part in (given_url.query, query) if part]
+        assert (answer.query or "") == "&".join(both)
+        delimiters = 1 if given_url.query is None and query else 0
+        assert location.count("?") == url.count("?") + query.count("?") + delimiters
+
+
+LISTS = st.lists(st.sampled_from(["a", "b", "A", "1", "ab", "%", ""]), max_size=3, unique=True).map(tuple)
+
+
+@given(QUERIES, QUERIES, LISTS, LISTS, st.dictionaries(st.sampled_from("abA"), st.sampled_from(["a", "z", "q q"])))
+def test_the_lists_of_an_offer_decide_about_traced_parameters_only(
+    inbound: list[Parameter],
+    traced: list[Parameter],
+    allowed: tuple[str, ...],
+    denied: tuple[str, ...],
+    renamed: dict[str, str],
+) -> None:
+    inbound, traced = list(parse(serialize(inbound))), list(parse(serialize(traced)))
+    rules = offer(
+        MergePolicy.APPEND,
+        allow_params=allowed,
+        deny_params=denied,
+        rename_params=tuple(Rename(source, target) for source, target in renamed.items()),
+    )
+    merged = merge(landing_of(traced), inbound, rules)
+    from_chain = [source for source in merged.sources if source.origin is Origin.TRACED]
+    from_click = [source for source in merged.sources if source.origin is Origin.INBOUND]
+    assert [(source.name, source.value) for source in from_click] == [(p.name, p.value) for p in real(inbound)]
+    kept = [
+        p
+        for p in real(traced)
+        if (not allowed or decoded(p.name).decode(errors="replace") in allowed)
+        and decoded(p.name).decode(errors="replace") not in denied
+    ]
+    assert [source.value for source in from_chain] == [p.value for p in kept]
+    assert [decoded(source.name) for source in from_chain] == [
+        renamed.get(decoded(p.name).decode(errors="replace"), "").encode() or decoded(p.name) for p in kept
+    ]
+
+
+@given(URLS, WIRE_QUERIES)
+def test_a_fallback_of_the_offer_keeps_the_clicks_own_parameters_whole(url: str, query: str) -> None:
+    merged = merge_own(url, parse(query), offer(deny_params=("a",), allow_params=("b",)))
+    assert [(source.name, source.value) for source in merged.sources if source.origin is Origin.INBOUND] == [
+        (p.name, p.value) for p in real(parse(query))
+    ]
+
+
 @pytest.mark.parametrize(
     ("landing", "inbound", "policy", "location"),
     [

@@ -1,10 +1,13 @@
 """Tokens put the click's own bytes into the offer's URLs, and can put them nowhere else."""
 
+import ada_url
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.gateway import tokens
 from services.gateway.model import Offer
-from services.gateway.parameters import parse
+from services.gateway.parameters import parse, wire_safe
 
 OFFER = Offer("demo", "http://t.example/", country="gb", identity_params=("order",))
 
@@ -59,3 +62,17 @@ def test_bad_urls_are_explained(url: str, fault: str) -> None:
     found = tokens.faults(url, [])
     assert any(fault in one for one in found), found
     assert "secret" not in str(found)
+
+
+@given(st.binary(max_size=20).map(lambda raw: wire_safe(raw).replace("#", "%23").replace("&", "%26")))
+def test_no_value_can_choose_another_host_or_path_or_begin_the_query(value: str) -> None:
+    url = expanded("https://t.example:8443/p/{gclid}/q?x={gclid}&y=1#f={gclid}", f"gclid={value}")
+    parsed = ada_url.URL(url)
+    assert (parsed.protocol, parsed.host) == ("https:", "t.example:8443")
+    assert parsed.pathname.startswith("/p/")
+    assert parsed.pathname.endswith("/q")
+    assert parsed.pathname.count("/") == 3
+    assert parsed.search.startswith("?x=")
+    assert parsed.search.endswith("&y=1")
+    assert parsed.hash.startswith("#f=")
+    assert all("!" <= character <= "~" for character in url)
