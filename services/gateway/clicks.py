@@ -102,6 +102,10 @@ class Observer(Protocol):
         """Takes note of an answer that a visitor got after `wait` seconds, and why it is no landing."""
         ...
 
+    def left(self, running: RunningClick) -> None:
+        """Takes note of a visitor who went away before there was an answer."""
+        ...
+
     def ended(self, running: RunningClick, seconds: float) -> None:
         """Takes note of a trace that came to its end `seconds` after its click."""
         ...
@@ -184,6 +188,8 @@ class Clicks:
             await self._wait(running, deadline)
         except asyncio.CancelledError:
             running.visitor_left()
+            for observer in self._observers:
+                observer.left(running)
             raise
         if not running.ended.is_set():
             return await self._answer(running, self._fallback(running, "MAX_WAIT"), within=_RECORD_LATE_WITHIN)

@@ -56,6 +56,9 @@ _LOST_PARAMETERS = Bounded(
         ["offer"],
     )
 )
+_LEFT = Bounded(
+    Counter("clicktrace_gateway_visitors_left", "Visitors who went away before there was an answer.", ["offer"])
+)
 _JOINED = Counter("clicktrace_gateway_joined", "Clicks that shared the trace of the same click.")
 _REFUSED = Bounded(
     Counter("clicktrace_gateway_refused", "Requests for no offer that could be served, by reason.", ["reason"]), most=20
@@ -102,6 +105,10 @@ class ClickMetrics:
             last = len(running.attempts)
             chain = sum(hop.total or 0.0 for hop in running.walk.hops if hop.attempt == last)
             _ADDED_TIME.observe(max(0.0, wait - chain), example)
+
+    def left(self, running: RunningClick) -> None:
+        """Counts a visitor who went away before there was an answer."""
+        _LEFT.of(running.offer.name).inc()
 
     def ended(self, running: RunningClick, seconds: float) -> None:
         """Counts a trace that came to its end `seconds` after its click."""

@@ -70,6 +70,10 @@ class OfferHealths:
         if answer is Answer.FALLBACK and reason not in _NO_FALLBACK:
             fresh.fallbacks += 1
 
+    def left(self, running: RunningClick) -> None:
+        """Notes a click whose visitor went away; what its trace finds is noted all the same."""
+        self._of(running.offer.name).clicks += 1
+
     def ended(self, running: RunningClick, seconds: float) -> None:
         """Notes a trace that ended so many seconds after its click, and what its chain looked like."""
         result = running.result
@@ -138,6 +142,9 @@ class OfferHealths:
                 self._look_at = now + _LOOK_SECONDS
         except ClicktraceError as error:
             log.warning("health.kept", reason=error.reason, offers=len(self._fresh))
+        except Exception:
+            # Whatever it is, what comes later is worth another try.
+            log.exception("health.failed", offers=len(self._fresh))
 
     def _of(self, offer: str) -> Fresh:
         fresh = self._fresh.get(offer)

@@ -4,6 +4,8 @@ from collections import deque
 
 # Over so many seconds the trend is looked at: longer than a burst, shorter than what an operator needs to react.
 TREND_SECONDS = 120.0
+LEAST_SECONDS = 30.0
+"""A trend is not told before it was looked at for so long."""
 
 
 class Trend:
@@ -22,18 +24,18 @@ class Trend:
     def exhausted_in(self) -> float:
         """Returns the seconds until no IP is free, by the straight line through the samples.
 
-        0 when none is free now, infinity when their number does not fall.
+        0 when none is free now, infinity when their number does not fall, or was not looked at for long enough.
         """
         if not self._samples:
             return float("inf")
         now, available = self._samples[-1]
         if available == 0:
             return 0.0
+        if now - self._samples[0][0] < LEAST_SECONDS:
+            return float("inf")
         count = len(self._samples)
         mean_moment = sum(moment - now for moment, _ in self._samples) / count
         mean_available = sum(free for _, free in self._samples) / count
         spread = sum((moment - now - mean_moment) ** 2 for moment, _ in self._samples)
-        if spread == 0:
-            return float("inf")
         slope = sum((moment - now - mean_moment) * (free - mean_available) for moment, free in self._samples) / spread
         return available / -slope if slope < 0 else float("inf")

@@ -182,6 +182,7 @@ QUIET = {
     "clicktrace_gateway_drifted_chains_total",
     "clicktrace_gateway_offer_drifts",
     "clicktrace_pool_waiting",
+    "clicktrace_gateway_visitors_left_total",
 }
 
 

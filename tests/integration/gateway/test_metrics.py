@@ -123,3 +123,24 @@ async def test_both_formats_are_spoken_on_the_internal_port(database: str) -> No
         assert depths == {"record.group": 0, "join.group": 0, "keep.group": 0, "lease.group": 0, "release.group": 0}
         groups = {sample.labels["group"] for sample in families["clicktrace_group_size"].samples}
         assert depths.keys() <= groups
+
+
+async def test_a_visitor_who_leaves_is_counted_and_so_is_the_trace(database: str) -> None:
+    async with world(database) as w:
+        await w.offer("left")
+        gate = asyncio.Event()
+        w.tracer.script = waits_for(gate, lands_on("http://shop.example/l?clickid=c1"))
+        change = Change()
+        _reader, writer = await asyncio.open_connection("127.0.0.1", w.ports.public)
+        writer.write(b"GET /track-hit?offer=left&gclid=1 HTTP/1.1\r\nHost: click.example\r\n\r\n")
+        async with asyncio.timeout(10):
+            while not w.tracer.requests:
+                await asyncio.sleep(0.005)
+            writer.transport.abort()
+            while not change.of("clicktrace_gateway_visitors_left_total", offer="left"):
+                await asyncio.sleep(0.005)
+            gate.set()
+            while not change.of("clicktrace_gateway_traces_total", offer="left", result="LANDED"):
+                await asyncio.sleep(0.005)
+        assert change.of("clicktrace_gateway_clicks_total", offer="left", answer="LANDING") == 0
+        assert change.of("clicktrace_gateway_visitors_left_total", offer="left") == 1
