@@ -20,6 +20,8 @@ _BUSY_TRIES = 3
 _BUSY_PAUSE = 0.05
 # With these the tracer has turned the call away before it did anything, so another one may be asked.
 _TURNED_AWAY = ("TRACER_BUSY", "SHUTTING_DOWN")
+# Nobody waits for a hop as such: what a fast chain does within this time comes in one message.
+_HOP_DELAY = times.to_duration(0.3)
 _ENDED_WELL = (pb.Result.LANDING, pb.Result.APP_LINK)
 
 
@@ -64,6 +66,8 @@ class TracerClient:
         ended = False
         try:
             async for event in call:
+                for hop in event.earlier_hops:
+                    yield _hop(hop)
                 if event.HasField("hop"):
                     yield _hop(event.hop)
                 elif event.HasField("result"):
@@ -114,6 +118,7 @@ def _request(job: TraceJob) -> pb.TraceRequest:
         lease_remaining=times.to_duration(job.total_timeout + _MARGIN),
         limits=pb.Limits(total_timeout=times.to_duration(job.total_timeout)),
         headers=pb.RequestHeaders(user_agent=job.user_agent, accept_language=job.accept_language),
+        hop_delay=_HOP_DELAY,
     )
 
 

@@ -28,6 +28,7 @@ from services.tracer.model import (
 MAX_HOPS = 100
 MAX_HOP_TIMEOUT = 60.0
 MAX_TOTAL_TIMEOUT = 300.0
+MAX_HOP_DELAY = 10.0
 _DEFAULTS = Limits()
 
 _PROTOCOLS = {
@@ -65,6 +66,7 @@ def to_request(
         ),
         lease_deadline=_lease_deadline(message, now),
         call_deadline=None if call_remaining is None else now + call_remaining,
+        hop_delay=times.to_seconds(message.hop_delay),
     )
 
 
@@ -123,6 +125,8 @@ def _faults(message: pb.TraceRequest, *, allow_direct: bool) -> Iterable[Violati
             yield Violation(field, f"must have at most {longest} characters, all printable ASCII")
     if message.HasField("lease_remaining") and not _is_valid(message.lease_remaining):
         yield Violation("lease_remaining", "must be a valid duration")
+    if not (_is_valid(message.hop_delay) and 0 <= times.to_seconds(message.hop_delay) <= MAX_HOP_DELAY):
+        yield Violation("hop_delay", f"must be 0 to {MAX_HOP_DELAY:.0f} s")
 
 
 def _proxy_faults(proxy: pb.Proxy) -> Iterable[Violation]:
@@ -177,17 +181,18 @@ _KINDS = {
 }
 
 
-def from_event(event: Hop | Result) -> pb.TraceEvent:
-    """Writes an event."""
+def from_event(event: Hop | Result, earlier: Iterable[Hop] = ()) -> pb.TraceEvent:
+    """Writes an event, with the hops that waited for it."""
+    message = pb.TraceEvent() if isinstance(event, Hop) else pb.TraceEvent(result=_from_result(event))
+    for hop in earlier:
+        _put_hop(message.earlier_hops.add(), hop)
     if isinstance(event, Hop):
-        return _from_hop(event)
-    return pb.TraceEvent(result=_from_result(event))
+        _put_hop(message.hop, event)
+    return message
 
 
-def _from_hop(hop: Hop) -> pb.TraceEvent:
+def _put_hop(message: pb.Hop, hop: Hop) -> None:
     """Writes a hop field by field, in place: building it of parts costs five times as much, and there are many."""
-    event = pb.TraceEvent()
-    message = event.hop
     message.index = hop.number
     message.url = hop.url
     message.status = hop.status
@@ -209,7 +214,6 @@ def _from_hop(hop: Hop) -> pb.TraceEvent:
             in_fragment=parameter.in_fragment,
             no_equals=parameter.no_equals,
         )
-    return event
 
 
 def _put_timing(message: pb.Timing, timing: Timing) -> None:

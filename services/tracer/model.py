@@ -118,6 +118,8 @@ class TraceRequest:
     """When the walk must have left the proxy, by the monotonic clock."""
     call_deadline: float | None = None
     """When the caller stops waiting, by the monotonic clock."""
+    hop_delay: float = 0.0
+    """How many seconds a hop may wait to be reported together with what comes after it."""
 
 
 class Parameter(NamedTuple):

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Self
@@ -13,7 +14,8 @@ from libs.common.pb.clicktrace.tracer.v1 import tracer_pb2 as pb
 from libs.common.pb.clicktrace.tracer.v1 import tracer_pb2_grpc as pb_grpc
 from libs.common.rpc.server import Service
 from services.tracer import messages, observing
-from services.tracer.model import Hop
+from services.tracer.model import Hop, Result
+from services.tracer.reporting import Report
 from services.tracer.walker import SHUTTING_DOWN, Fetcher, Guard, Settings, Walk
 
 _BUSY_RETRY_SECONDS = 1.0
@@ -60,7 +62,7 @@ class Tracer(pb_grpc.TracerServicer):
     async def Trace(  # type: ignore[override] # The stubs know only generators; the runtime takes both.
         self, request: pb.TraceRequest, context: aio.ServicerContext[Any, Any]
     ) -> None:
-        """Walks a chain; see the contract. Writes the events itself, because a write that blocks must end some time."""
+        """Walks a chain; see the contract."""
         asked = messages.to_request(
             request,
             now=time.monotonic(),
@@ -72,13 +74,18 @@ class Tracer(pb_grpc.TracerServicer):
         self._walks.add(walk)
         observing.IN_FLIGHT.inc()
         try:
-            async with aclosing(walk.events()) as events, _Reader(context, self._write_patience) as reader:
+            async with (
+                _Reader(context, self._write_patience) as reader,
+                Report(reader.send, hop_delay=asked.hop_delay) as report,
+                aclosing(walk.events()) as events,
+            ):
                 async for event in events:
                     if isinstance(event, Hop):
                         observing.observe_hop(asked, event)
+                        await report.hop(event)
                     else:
                         observing.observe_result(asked, event)
-                    await reader.send(messages.from_event(event))
+                        await report.result(event)
         finally:
             self._walks.discard(walk)
             observing.IN_FLIGHT.dec()
@@ -128,10 +135,10 @@ class _Reader:
                 Code.DEADLINE_EXCEEDED, "CALLER_NOT_READING", "the caller did not take the events of its walk in time"
             ) from None
 
-    async def send(self, event: pb.TraceEvent) -> None:
-        """Sends an event; returns when the transport has taken it."""
+    async def send(self, event: Hop | Result, earlier: Sequence[Hop]) -> None:
+        """Sends an event, and the hops that waited for it; returns when the transport has taken it."""
         self._sending_since = self._loop.time()
-        await self._context.write(event)
+        await self._context.write(messages.from_event(event, earlier))
         self._sending_since = None
 
     def _watch(self) -> None:

@@ -41,6 +41,7 @@ async def test_every_faulty_field_is_named_at_once(client: Client) -> None:
                 max_hops=101, hop_timeout=times.to_duration(-1), total_timeout=times.to_duration(301), max_body_bytes=-1
             ),
             headers=pb.RequestHeaders(user_agent="x\r\nEvil: yes", accept_language="x" * 257),
+            hop_delay=times.to_duration(11),
         ),
     )
     assert (error.code, error.reason) == (Code.INVALID_ARGUMENT, "INVALID_REQUEST")
@@ -57,6 +58,7 @@ async def test_every_faulty_field_is_named_at_once(client: Client) -> None:
         "limits.max_body_bytes",
         "headers.user_agent",
         "headers.accept_language",
+        "hop_delay",
     }
     assert "evil" not in str(error).lower()
 

@@ -3,6 +3,7 @@
 import asyncio
 
 from libs.common.pb.clicktrace.tracer.v1 import tracer_pb2 as pb
+from libs.common.rpc import times
 from tests.integration.tracer.rig import Client, http_proxy
 from tests.support.origin import Origin, Request, Wire, answer, page, redirect
 from tests.support.scripted_proxy import ForwardProxy
@@ -59,13 +60,25 @@ async def test_a_hop_is_sent_before_the_next_one_is_answered(client: Client) -> 
 
     async with Origin(respond) as origin:
         call = client.call(pb.TraceRequest(trace_id="live", url=f"http://127.0.0.1:{origin.port}/first"))
-        first = await call.read()
-        assert isinstance(first, pb.TraceEvent)
+        events = aiter(call)
+        first = await anext(events)
         assert first.hop.url.endswith("/first")
         assert not proceed.is_set()
         proceed.set()
-        rest = [event async for event in call]
+        rest = [event async for event in events]
     assert [event.WhichOneof("event") for event in rest] == ["hop", "result"]
+
+
+async def test_hops_that_may_wait_come_with_the_result_of_a_fast_chain(client: Client) -> None:
+    async def respond(request: Request, _wire: Wire) -> bytes:
+        return page("landed") if request.path == "/3" else redirect(f"/{int(request.path[1:]) + 1}")
+
+    async with Origin(respond) as origin:
+        url = f"http://127.0.0.1:{origin.port}/1"
+        call = client.call(pb.TraceRequest(trace_id="fast", url=url, hop_delay=times.to_duration(10)))
+        (event,) = [event async for event in call]
+    assert [hop.url[-1] for hop in event.earlier_hops] == ["1", "2", "3"]
+    assert event.result.hops == 3
 
 
 async def test_a_chain_that_breaks_reports_every_hop_it_walked(client: Client) -> None:

@@ -71,7 +71,7 @@ class Policy(_message.Message):
     def __init__(self, follow_html: _Optional[bool] = ..., allow_insecure_tls: _Optional[bool] = ...) -> None: ...
 
 class TraceRequest(_message.Message):
-    __slots__ = ("trace_id", "url", "proxy", "lease_expire_time", "limits", "headers", "policy", "lease_remaining")
+    __slots__ = ("trace_id", "url", "proxy", "lease_expire_time", "limits", "headers", "policy", "lease_remaining", "hop_delay")
     TRACE_ID_FIELD_NUMBER: _ClassVar[int]
     URL_FIELD_NUMBER: _ClassVar[int]
     PROXY_FIELD_NUMBER: _ClassVar[int]
@@ -80,6 +80,7 @@ class TraceRequest(_message.Message):
     HEADERS_FIELD_NUMBER: _ClassVar[int]
     POLICY_FIELD_NUMBER: _ClassVar[int]
     LEASE_REMAINING_FIELD_NUMBER: _ClassVar[int]
+    HOP_DELAY_FIELD_NUMBER: _ClassVar[int]
     trace_id: str
     url: str
     proxy: Proxy
@@ -88,15 +89,18 @@ class TraceRequest(_message.Message):
     headers: RequestHeaders
     policy: Policy
     lease_remaining: _duration_pb2.Duration
-    def __init__(self, trace_id: _Optional[str] = ..., url: _Optional[str] = ..., proxy: _Optional[_Union[Proxy, _Mapping]] = ..., lease_expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., headers: _Optional[_Union[RequestHeaders, _Mapping]] = ..., policy: _Optional[_Union[Policy, _Mapping]] = ..., lease_remaining: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    hop_delay: _duration_pb2.Duration
+    def __init__(self, trace_id: _Optional[str] = ..., url: _Optional[str] = ..., proxy: _Optional[_Union[Proxy, _Mapping]] = ..., lease_expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., headers: _Optional[_Union[RequestHeaders, _Mapping]] = ..., policy: _Optional[_Union[Policy, _Mapping]] = ..., lease_remaining: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., hop_delay: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class TraceEvent(_message.Message):
-    __slots__ = ("hop", "result")
+    __slots__ = ("hop", "result", "earlier_hops")
     HOP_FIELD_NUMBER: _ClassVar[int]
     RESULT_FIELD_NUMBER: _ClassVar[int]
+    EARLIER_HOPS_FIELD_NUMBER: _ClassVar[int]
     hop: Hop
     result: Result
-    def __init__(self, hop: _Optional[_Union[Hop, _Mapping]] = ..., result: _Optional[_Union[Result, _Mapping]] = ...) -> None: ...
+    earlier_hops: _containers.RepeatedCompositeFieldContainer[Hop]
+    def __init__(self, hop: _Optional[_Union[Hop, _Mapping]] = ..., result: _Optional[_Union[Result, _Mapping]] = ..., earlier_hops: _Optional[_Iterable[_Union[Hop, _Mapping]]] = ...) -> None: ...
 
 class Timing(_message.Message):
     __slots__ = ("dns", "connect", "tls", "first_byte", "total")
