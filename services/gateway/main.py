@@ -1,6 +1,7 @@
 """Wires the gateway, top to bottom, and decides nothing."""
 
 import asyncio
+import logging
 import os
 import secrets
 import socket
@@ -45,7 +46,7 @@ from services.gateway.offers import OfferBook
 from services.gateway.pool_client import PoolClient
 from services.gateway.postgres import ClickTable, JourneyTable, OfferTable, WebhookTable
 from services.gateway.privacy import Privacy
-from services.gateway.routes import InternalRoutes, PlainServer, PublicRoutes
+from services.gateway.routes import InternalRoutes, PlainServer, PublicRoutes, Unquoted
 from services.gateway.servicer import ClickLog
 from services.gateway.settings import GatewaySettings
 from services.gateway.tracer_client import TracerClient
@@ -92,6 +93,7 @@ def main() -> None:
         sys.exit(2)
     config = settings.load(GatewaySettings)
     logs.setup("gateway", config.log_format, config.log_level)
+    logging.getLogger("aiohttp.server").addFilter(Unquoted())
     try:
         lifecycle.run(lambda stop: commands[command](config, stop))
     except (OSError, ClicktraceError, MigrationError, asyncpg.PostgresError) as error:

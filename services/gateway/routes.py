@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
@@ -10,6 +11,7 @@ from http import HTTPStatus
 from typing import Protocol
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 
@@ -121,13 +123,14 @@ class PublicRoutes:
     async def _click(self, request: web.BaseRequest, query: str, click_id: str, span: trace.Span) -> web.Response:
         try:
             click = self._parse(request, query, click_id)
-            span.set_attributes({"clicktrace.click_id": click_id, "clicktrace.offer": click.offer})
+            span.set_attribute("clicktrace.click_id", click_id)
             with logs.about(click_id=click_id):
                 decision = await self._clicks.serve(click)
         except ClicktraceError as error:
             self._on_refusal(error.reason)
             return problems.of_error(error)
-        span.set_attribute("clicktrace.answer", decision.answer)
+        # Only now: what is no offer of ours may be anything.
+        span.set_attributes({"clicktrace.offer": click.offer, "clicktrace.answer": decision.answer})
         if decision.reason:
             span.set_attribute("clicktrace.reason", decision.reason)
         headers = {**_HEADERS, "X-Request-Id": decision.click_id}
@@ -243,6 +246,16 @@ class _Shown:
 
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+class Unquoted(logging.Filter):
+    """Keeps what was sent to us out of the log: aiohttp quotes what it cannot parse."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Takes the exception from a record if it quotes, and lets the record through."""
+        if record.exc_info and isinstance(record.exc_info[1], HttpProcessingError):
+            record.exc_info = None
+        return True
 
 
 class PlainServer(web.Server):

@@ -203,4 +203,10 @@ CALLS = [
 @pytest.mark.parametrize("call", CALLS)
 def test_the_calls_of_the_other_documents(system: System, call: str) -> None:
     script = re.sub(r"Bearer [\w-]+", f"Bearer {TOKEN}", call)
+    if "authorization" not in script:
+        # Written for a system that lets everybody read.
+        script = script.replace("grpcurl ", f"grpcurl -H 'authorization: Bearer {TOKEN}' ", 1)
+    if "-max-time" in script:
+        # A stream that is cut off after a while, as it is meant to be, and by nothing else.
+        script = f'said=$({script.strip()} 2>&1) || true; echo "$said"; grep -q \'Code: DeadlineExceeded\' <<<"$said"'
     assert run(system, runbook.Example("", script, "", "", 0, 0))
