@@ -37,6 +37,7 @@ _SHOWN = 40
 """How many clicks of each kind a page shows."""
 _SHOWN_A_FRAME = 15
 _RETRY = 1.0
+_LEAST_RATE = 0.001
 _LINGER = 10.0
 _QUEUED_FRAMES = 12
 _MOST_VIEWERS = 100
@@ -252,7 +253,11 @@ class Board:
                     self._history = await self._sources.pool.periods(_HISTORY)
                     periods_due = time.monotonic() + _PERIODS_EVERY
                 self._estimate = await self._sources.pool.estimate(
-                    SizeQuestion(clicks_per_second=self._rates.grants(60), trace_time=self._rates.trace_time or 1.0)
+                    SizeQuestion(
+                        # Zero would mean "as in the last hour".
+                        clicks_per_second=max(_LEAST_RATE, self._rates.demand(60)),
+                        trace_time=self._rates.trace_time or 1.0,
+                    )
                 )
             except ClicktraceError as error:
                 log.info("console.pool_unread", reason=error.reason)

@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from services.gateway.model import Answer, ClickRecord
+from services.gateway.model import Answer, ClickRecord, ClickStatus
 
 _SAMPLES = 1_300
 _SMOOTHING = 0.05
@@ -18,8 +18,9 @@ class Rates:
         """The mean time a trace held its IP, smoothed; None before the first."""
         self._clicks = 0
         self._fallbacks = 0
+        self._wanting = 0
         self._answered: dict[str, None] = {}
-        self._samples: deque[tuple[float, int, int, int]] = deque(maxlen=_SAMPLES)
+        self._samples: deque[tuple[float, int, int, int, int]] = deque(maxlen=_SAMPLES)
 
     def click(self, record: ClickRecord) -> None:
         """Counts a click that was answered, or whose late trace ended."""
@@ -35,14 +36,19 @@ class Rates:
             del self._answered[next(iter(self._answered))]
         self._clicks += 1
         self._fallbacks += record.answer is Answer.FALLBACK
+        self._wanting += record.status is not ClickStatus.NOT_TRACED and not record.joined_click_id
 
     def sample(self, now: float, grants: int) -> None:
         """Remembers the counts as they are at a moment (in seconds of any steady clock)."""
-        self._samples.append((now, grants, self._clicks, self._fallbacks))
+        self._samples.append((now, grants, self._clicks, self._fallbacks, self._wanting))
 
     def grants(self, seconds: float) -> float:
         """Grants a second over the last seconds."""
         return self._rate(seconds, 1)
+
+    def demand(self, seconds: float) -> float:
+        """How many IPs a second were wanted over the last seconds, those that were not to be had included."""
+        return max(self._rate(seconds, 1), self._rate(seconds, 4))
 
     def clicks(self, seconds: float) -> float:
         """Clicks a second over the last seconds."""
@@ -52,8 +58,8 @@ class Rates:
         """The share of clicks that got a fallback in the last five minutes; None without a click."""
         if not self._samples:
             return None
-        _, _, clicks, fallbacks = self._samples[0]
-        _, _, last_clicks, last_fallbacks = self._samples[-1]
+        _, _, clicks, fallbacks, _ = self._samples[0]
+        _, _, last_clicks, last_fallbacks, _ = self._samples[-1]
         counted = last_clicks - clicks
         return (last_fallbacks - fallbacks) / counted if counted else None
 

@@ -205,6 +205,17 @@ def test_a_late_end_is_no_second_click() -> None:
     assert (rates.clicks(10), rates.grants(10), rates.fallback_share()) == (1.0, 2.0, 0.5)
 
 
+def test_demand_counts_the_clicks_that_found_no_ip_and_no_others() -> None:
+    rates = Rates()
+    rates.sample(0.0, 0)
+    for number in range(6):
+        rates.click(record(click_id=f"{number:032x}", status=ClickStatus.FAILED, answer=Answer.FALLBACK))
+    rates.click(record(click_id="a" * 32, status=ClickStatus.NOT_TRACED))
+    rates.click(record(click_id="b" * 32, joined_click_id="a" * 32))
+    rates.sample(2.0, 2)
+    assert (rates.grants(10), rates.demand(10)) == (1.0, 3.0)
+
+
 async def test_a_viewer_that_is_too_slow_gets_the_whole_picture_and_holds_no_more_than_that() -> None:
     viewer = Viewer(lambda: b"whole")
     assert await viewer.take(0) == b"whole"

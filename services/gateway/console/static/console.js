@@ -56,9 +56,9 @@ document.addEventListener("click", (event) => {
 
 document.addEventListener("submit", async (event) => {
   const form = event.target;
-  if (form.id === "find") {
+  if (form.matches("#find")) {
     event.preventDefault();
-    drawer.open(form.elements.id.value.trim().toLowerCase());
+    drawer.open(byId("click-id").value.trim().toLowerCase());
   } else if (form.classList.contains("trace-now")) {
     event.preventDefault();
     await trace(form);
