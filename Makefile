@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run load test test-fast test-peers test-chaos bench-pool bench-click bench-tracer provision images wheels k8s-check k8s-rules check format proto proto-check proto-image lock \
+.PHONY: help run load test test-fast test-peers test-chaos bench-pool bench-click bench-tracer bench-console screenshots provision images wheels k8s-check k8s-rules check format proto proto-check proto-image lock \
 	bootstrap bootstrap-dev bootstrap-bench clean
 
 help: ## Shows this list.
@@ -46,6 +46,12 @@ bench-pool: bootstrap-bench ## Measures leases beside an empty call, the usual w
 
 bench-click: bootstrap-dev ## Measures what a click costs beside a bare walk and the same job in one process; ARGS="visitor cost deadline held".
 	@$(BIN)/python -m bench.click $(ARGS)
+
+bench-console: bootstrap-dev ## Measures the console's page with 10,000 IPs and 200 clicks a second, in Chromium.
+	@$(BIN)/python -m bench.console $(ARGS)
+
+screenshots: bootstrap-dev ## Takes the screenshots of docs/images from the running system, with Chromium.
+	@$(BIN)/python -m tests.screenshots
 
 bench-tracer: bootstrap-bench ## Measures traces beside bare libcurl, aiohttp, curl -L and minet, on one chain and proxy.
 	@$(BIN)/python -m bench.tracer
