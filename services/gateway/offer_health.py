@@ -116,8 +116,9 @@ class OfferHealths:
             self._fresh = fresh
             raise
         for offer, kinds in drifting.items():
-            for kind, chains in kinds.items():
-                self._observer.drifted(offer, kind, chains)
+            # Also those that did not: Prometheus sees the first rise of a count only if it has seen it at 0.
+            for kind in DriftKind:
+                self._observer.drifted(offer, kind, kinds.get(kind, 0))
         return any(drifting.values())
 
     async def look(self) -> None:

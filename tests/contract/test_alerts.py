@@ -65,6 +65,17 @@ def test_panels_that_the_alerts_page_speaks_of_are_there() -> None:
     assert spoken <= titles
 
 
+@pytest.mark.parametrize("page", ["alerts.md", "metrics.md"])
+def test_links_lead_somewhere(page: str) -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", (DOCS / page).read_text()):
+        path, _, anchor = target.partition("#")
+        found = DOCS / path if path else DOCS / page
+        assert found.exists(), target
+        headings = re.findall(r"^#+ (.+)$", found.read_text(), re.MULTILINE) if anchor else []
+        anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+        assert not anchor or anchor in anchors, target
+
+
 def test_panels_do_not_overlap_and_ids_are_unique() -> None:
     taken: set[tuple[int, int]] = set()
     ids = []
