@@ -151,6 +151,16 @@ async def test_a_proxy_that_fails_before_the_target_is_replaced_invisibly(quick:
     assert (click.reason, lab.asked.count("/start")) == ("", 1)
 
 
+async def test_no_other_ip_is_tried_once_an_origin_may_have_seen_the_click(quick: System, lab: Lab) -> None:
+    await lab.add_proxies(3)
+    offer = await lab.offer()
+    lab.pages["/start"] = None
+    answer = await quick.click(f"offer={offer}&gclid=a")
+    assert answer.location == f"{lab.url('/start')}?gclid=a"
+    click = await quick.ended(answer.click_id)
+    assert (click.status, len(click.attempts), len(lab.asked)) == (pb.FAILED, 1, 1)
+
+
 async def test_a_trace_that_fails_takes_the_ladder_of_the_offer(quick: System, lab: Lab) -> None:
     await lab.add_proxies(4)
     lab.chain("a=1", "b=2")

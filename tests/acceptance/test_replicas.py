@@ -119,6 +119,26 @@ async def _refused(port: int) -> bool:
     return False
 
 
+async def test_a_lease_that_an_operator_revokes_ends_its_trace(quick: System, lab: Lab) -> None:
+    await lab.add_proxies()
+    offer = await lab.offer()
+    lab.chain("", "clickid=1", gate="/1")
+    async with gateways(quick, 1, lease_ttl="2s") as (gateway,):
+        clicking = asyncio.create_task(gateway.click(f"offer={offer}&gclid=1"))
+        await lab.walked("/1")
+        (lease,) = await lab.leases()
+        await lab.pool.RevokeLease(pool_pb2.RevokeLeaseRequest(lease_id=lease.lease_id))
+        answer = await clicking
+        assert answer.location == f"{lab.url('/start')}?gclid=1"
+        click = await gateway.ended(answer.click_id)
+        assert (click.status, click.reason) == (pb.FAILED, "LEASE_LOST")
+        assert [attempt.failure_reason for attempt in click.attempts] == ["LEASE_LOST"]
+        # Nobody is in the chain any more to be led on.
+        lab.gates["/1"].set()
+        await lab.origin.until(lambda: lab.origin.open == 0)
+        assert [asked.partition("?")[0] for asked in lab.asked] == ["/start", "/1"]
+
+
 @pytest.mark.chaos
 async def test_after_kill_9_leases_come_free_by_their_ttl_and_clicks_show_as_abandoned(quick: System, lab: Lab) -> None:
     await lab.add_proxies(2)
