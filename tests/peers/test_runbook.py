@@ -75,6 +75,18 @@ async def ips_are_used(system: System, *, count: int) -> None:
     await asyncio.gather(*(system.click(f"offer=demo&gclid={os.urandom(4).hex()}") for _ in range(count)))
 
 
+async def the_health_is_known(system: System) -> None:
+    """Uses some IPs, and waits until what is learned of their chains is on record."""
+    await ips_are_used(system, count=4)
+    async with channel(f"127.0.0.1:{system.ports['grpc']}") as opened, asyncio.timeout(30):
+        log: Any = gateway_pb2_grpc.ClickLogStub(opened)
+        wanted = gateway_pb2.ListOfferHealthRequest()
+        while not any(o.shape.hops for o in (await log.ListOfferHealth(wanted, metadata=OPERATOR)).offers):
+            await asyncio.sleep(0.1)
+    # And once more, so that an operator finds some of them resting.
+    await ips_are_used(system, count=4)
+
+
 async def everything_is_free(system: System) -> None:
     async with admin(system) as stub, asyncio.timeout(30):
         while True:
@@ -131,7 +143,7 @@ async def a_webhook_is_dead(system: System) -> None:
 
 # What has happened before an operator looks into a section.
 BEFORE: Mapping[str, Callable[[System], Awaitable[None]]] = {
-    "Is everything well?": partial(ips_are_used, count=4),
+    "Is everything well?": the_health_is_known,
     "A stuck lease": a_slow_click_runs,
     "Who had this IP, and when?": partial(ips_are_used, count=10),
     "Unhealthy IPs": an_ip_is_unhealthy,
