@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run load test test-fast test-peers test-chaos bench-pool bench-click bench-tracer bench-console screenshots provision images wheels k8s-check k8s-rules check format proto proto-check proto-image lock \
+.PHONY: help run load test test-fast test-peers test-chaos bench-pool bench-click soak bench-tracer bench-console screenshots provision images wheels k8s-check k8s-rules check format proto proto-check proto-image lock \
 	bootstrap bootstrap-dev bootstrap-bench clean
 
 help: ## Shows this list.
@@ -65,6 +65,9 @@ status: bootstrap ## Counts the pool of a running system; POOL=host:port names a
 
 click: bootstrap ## Clicks once and explains what became of it: make click OFFER=demo QUERY='gclid=abc123'.
 	@GATEWAY=$(GATEWAY) HTTP=$(HTTP) $(BIN)/python -m local.ask click $(if $(OFFER),--offer '$(OFFER)') $(if $(QUERY),--query '$(QUERY)')
+
+soak: bootstrap-dev ## Restarts every process under clicks and checks the books: DURATION=600 MODE=mixed, rolling or kill, RATE=25.
+	@$(BIN)/python -m bench.soak $(if $(DURATION),--duration $(DURATION)) $(if $(MODE),--mode $(MODE)) $(if $(RATE),--rate $(RATE)) $(ARGS)
 
 provision: bootstrap ## Fills a running pool from FILE=proxies.csv (or .json), planned first; DRY_RUN=1 only plans.
 	@$(BIN)/python -m services.pool_manager provision $(or $(FILE),$(error say which file: make provision FILE=services/pool_manager/examples/luna.csv)) \

@@ -10,9 +10,13 @@ from typing import cast
 _REQUEST = b"GET /track-hit?%b HTTP/1.1\r\nHost: click.example\r\nUser-Agent: Mozilla/5.0 (bench)\r\n\r\n"
 
 
+BROKEN, REFUSED = 0, -1
+"""Stand for a status where none came: the connection broke, or there was nobody to connect to."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a visitor got; without an answer the status is 0."""
+    """What a visitor got."""
 
     status: int
     location: str
@@ -55,9 +59,10 @@ class _Connection(asyncio.Protocol):
 
 @dataclass
 class Visitors:
-    """Visitors of one gateway; connections are kept open and used again."""
+    """Visitors of one gateway; connections are kept open and used again, unless every visitor is a new one."""
 
     port: int
+    keep: bool = True
     _idle: deque[_Connection] = field(default_factory=deque)
 
     async def arrive(self, count: int) -> None:
@@ -65,19 +70,20 @@ class Visitors:
         self._idle.extend(await asyncio.gather(*(self._connect() for _ in range(count))))
 
     async def click(self, query: str, *, patience: float = 60.0) -> Answer:
-        """Clicks; status 0 when the connection breaks or nothing comes in time."""
+        """Clicks; the status is BROKEN when the connection breaks or nothing comes in time."""
         began = time.perf_counter()
-        connection: _Connection | None = None
+        try:
+            connection = self._take() or await self._connect()
+        except OSError:
+            return Answer(REFUSED, "", "", time.perf_counter() - began)
         try:
             async with asyncio.timeout(patience):
-                connection = self._take() or await self._connect()
                 head = await connection.ask(_REQUEST % query.encode())
         except OSError:  # A TimeoutError is one too.
-            if connection is not None:
-                connection.transport.abort()
-            return Answer(0, "", "", time.perf_counter() - began)
+            connection.transport.abort()
+            return Answer(BROKEN, "", "", time.perf_counter() - began)
         seconds = time.perf_counter() - began
-        if _header(head, b"connection").lower() == b"close":
+        if not self.keep or _header(head, b"connection").lower() == b"close":
             connection.transport.close()
         else:
             self._idle.append(connection)

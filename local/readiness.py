@@ -65,13 +65,14 @@ class HttpOk:
         while True:
             try:
                 async with asyncio.timeout(1):
-                    if await self._status() == 200:
+                    if await self.status() == 200:
                         return
             except OSError:
                 pass  # not yet; a TimeoutError is one too
             await asyncio.sleep(_PAUSE)
 
-    async def _status(self) -> int:
+    async def status(self) -> int:
+        """Asks once and returns the status; OSError when nobody answers."""
         host, _, port = self.address.rpartition(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         try:
