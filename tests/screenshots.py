@@ -17,7 +17,7 @@ from tests.support.system import ROOT, System, state_directory
 
 _IMAGES = ROOT / "docs" / "images"
 _PROXIES = 150
-_WARM_UP = 75.0
+_WARM_UP = 70.0
 _DESKTOP = {"width": 1360, "height": 1010}
 _PHONE = {"width": 390, "height": 844}
 
@@ -26,7 +26,7 @@ async def take() -> None:
     """Takes all of them."""
     _IMAGES.mkdir(parents=True, exist_ok=True)
     options = ("--proxies", str(_PROXIES), "--cooldown", "45s", "--slow-hop", "3s", "--max-wait", "5s")
-    environment = {"GATEWAY_JAEGER_URL": "http://127.0.0.1:16686"}
+    environment = {"POOL_FAILURE_LIMIT": "1"}
     with state_directory() as state, System(state, options, environment) as system:
         await _spoil_some(system)
         async with chromium() as browser, _clicking(system):

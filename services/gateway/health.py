@@ -13,6 +13,8 @@ PERIOD_SECONDS = 3600.0
 
 # Times are counted in classes that are 10 % wide, from a millisecond to three minutes.
 _SHORTEST, _WIDTH, _MOST_CLASS = 0.001, 1.1, 127
+CLASSES = _MOST_CLASS + 1
+"""How many classes of times there are."""
 # What is kept of the chains of an offer between two looks; chains of one offer hardly differ.
 _MOST_CHAINS = 200
 

@@ -227,6 +227,7 @@ async def gateway(config: GatewaySettings, stop: asyncio.Event) -> AsyncIterator
                 log_table=log_table,
                 clicks=clicks,
                 book=book,
+                health=health,
                 background=background,
             )
         )
@@ -275,6 +276,7 @@ async def _console(
     log_table: ClickTable,
     clicks: Clicks,
     book: OfferBook,
+    health: OfferHealths,
     background: Background,
 ) -> AsyncIterator[None]:
     """Serves the console on an application, and gathers what it shows inside the block."""
@@ -285,7 +287,8 @@ async def _console(
         feed=feed,
         log=log_table,
         under_way=lambda: clicks.under_way,
-        offers=lambda: console_offers.table(book.all(), click_url=config.click_url, default_wait=config.max_wait),
+        health=health,
+        offers=lambda known: console_offers.table(book.all(), known, click_url=config.click_url),
     )
     board = Board(sources, version=VERSION)
     ConsoleRoutes(

@@ -86,6 +86,16 @@ async def test_a_click_appears_while_one_looks_and_opens_as_a_waterfall(system: 
         await expect(drawer.get_by_role("row", name=re.compile("^clickid"))).to_contain_text("chain, hop")
 
 
+async def test_an_offer_shows_how_its_clicks_fare(system: System) -> None:
+    async with opened(system) as shown:
+        await system.click("offer=demo-broken&gclid=fares")
+        row = shown.page.get_by_role("row", name=re.compile("^demo-broken"))
+        await expect(row).to_contain_text("100 %", timeout=20_000)
+        await system.click("offer=demo&gclid=fares")
+        row = shown.page.get_by_role("row", name=re.compile("^demo traces"))
+        await expect(row.locator(".histogram")).to_be_visible(timeout=20_000)
+
+
 async def test_the_hops_of_a_trace_on_demand_arrive_one_by_one(system: System) -> None:
     async with opened(system) as shown:
         page = shown.page

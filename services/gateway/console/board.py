@@ -20,15 +20,17 @@ from libs.common.errors import ClicktraceError, Code
 from services.gateway.console import parts
 from services.gateway.console.markup import Html
 from services.gateway.console.model import Period, PoolChange, SizeAnswer, SizeQuestion
+from services.gateway.console.offers import MOST_OFFERS
 from services.gateway.console.pool_image import PoolImage
 from services.gateway.console.rates import Rates
+from services.gateway.health import OfferHealth
 from services.gateway.model import Answer, ClickFilter, ClickRecord
 
 log = logs.get(__name__)
 
 TICK = 0.25
 _POINT_EVERY = 2.0
-_ESTIMATE_EVERY = 5.0
+_ASK_EVERY = 5.0
 _PERIODS_EVERY = 60.0
 _OFFERS_EVERY = 1.0
 _HISTORY = 3_600.0
@@ -75,6 +77,14 @@ class ClickReader(Protocol):
         ...
 
 
+class HealthReader(Protocol):
+    """How offers fare."""
+
+    async def page(self, after: str, size: int) -> Sequence[OfferHealth]:
+        """Returns the health of offers by name."""
+        ...
+
+
 class UnderWay(Protocol):
     """A click whose trace is not over."""
 
@@ -92,8 +102,9 @@ class Sources:
     log: ClickReader
     under_way: Callable[[], Mapping[str, UnderWay]]
     """The clicks of this gateway whose traces are not over, oldest first."""
-    offers: Callable[[], Html]
-    """Renders the offers."""
+    health: HealthReader
+    offers: Callable[[Mapping[str, OfferHealth]], Html]
+    """Renders the offers with their health, by their names."""
 
 
 class Viewer:
@@ -160,6 +171,7 @@ class Board:
         self._fresh = {kind: deque[ClickRecord](maxlen=_SHOWN_A_FRAME) for kind in (True, False)}
         self._arrived = 0
         self._offers_html, self._offers_due = Html(""), 0.0
+        self._health: Mapping[str, OfferHealth] = {}
         self._history: Sequence[Period] = ()
         self._points: deque[tuple[float, float, float]] = deque(maxlen=_MOST_POINTS)
 
@@ -261,7 +273,12 @@ class Board:
                 )
             except ClicktraceError as error:
                 log.info("console.pool_unread", reason=error.reason)
-            await asyncio.sleep(_ESTIMATE_EVERY)
+            try:
+                known = await self._sources.health.page("", MOST_OFFERS)
+                self._health = {health.offer: health for health in known}
+            except ClicktraceError as error:
+                log.warning("console.health_unread", reason=error.reason)
+            await asyncio.sleep(_ASK_EVERY)
 
     async def _tick(self) -> None:
         point_due = 0.0
@@ -339,7 +356,7 @@ class Board:
         now = time.monotonic()
         if now >= self._offers_due:
             self._offers_due = now + _OFFERS_EVERY
-            self._offers_html = self._sources.offers()
+            self._offers_html = self._sources.offers(self._health)
         return self._offers_html
 
     def _running(self) -> Sequence[ClickRecord]:

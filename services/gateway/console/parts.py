@@ -137,10 +137,10 @@ def legend(total: Census | None) -> Html:
 
 
 def countries(censuses: Sequence[Census]) -> Html:
-    """Renders the pool by country, the busiest first."""
+    """Renders the pool by country: those without a free IP first, then the busiest."""
     if not censuses:
         return el("p", "No IPs yet. Add some with ", el("code", "make provision"), ".", class_="quiet")
-    busiest = sorted(censuses, key=lambda one: (-one.utilization, one.country))
+    busiest = sorted(censuses, key=lambda one: (one.available > 0, -one.utilization, one.country))
     rows = [
         el(
             "tr",
@@ -163,7 +163,7 @@ def countries(censuses: Sequence[Census]) -> Html:
         [
             el(
                 "table",
-                el("caption", "The pool by country, the busiest first", class_="hidden"),
+                el("caption", "The pool by country, the scarcest first", class_="hidden"),
                 el("thead", head),
                 el("tbody", rows),
                 class_="countries",
@@ -258,7 +258,7 @@ def running(records: Sequence[ClickRecord], now: float) -> Html:
                 el("span", wording.span(now - record.start_time.timestamp()), class_="wait"),
                 el(
                     "span",
-                    el("span", "tracing" if record.answer is None else "visitor gone, tracing", class_="badge live"),
+                    el("span", "tracing" if record.answer is None else "answered, tracing", class_="badge live"),
                     el("span", _so_far(record), class_="facts"),
                     class_="more",
                 ),

@@ -164,8 +164,7 @@ def _line(row: _Row, length: float, answered: float | None) -> Html:
             class_=phase.name,
             x=f"{min(100 - _SHORTEST, 100 * phase.start / length):.2f}%",
             width=f"{max(_SHORTEST, 100 * (phase.end - phase.start) / length):.2f}%",
-            y="25%",
-            height="50%",
+            y="50%",
         )
         for phase in row.phases
     ]

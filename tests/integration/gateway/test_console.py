@@ -206,7 +206,7 @@ async def test_a_click_appears_when_it_is_answered_and_again_when_its_trace_ends
             await anext(stream)
             reply = await w.click("offer=demo&gclid=1")
             await until(stream, "clicks", "trace goes on")
-            await until(stream, "parts", "visitor gone, tracing")
+            await until(stream, "parts", "answered, tracing")
             async with session.get(f"/console/clicks/{reply.click_id}?fragment") as response:
                 text = await response.text()
                 assert "data-ended" not in text

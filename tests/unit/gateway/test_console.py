@@ -1,19 +1,33 @@
 """The console's own rules: nothing foreign becomes HTML, sessions cannot be made up, and the picture stays true."""
 
+import hashlib
 import re
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
-from services.gateway.console import parts, waterfall, wording
+from services.gateway.console import offers, parts, waterfall, wording
 from services.gateway.console.board import Viewer
 from services.gateway.console.markup import Html, el, join
 from services.gateway.console.model import Cell, Census, PoolChange
 from services.gateway.console.pool_image import PoolImage
 from services.gateway.console.rates import Rates
 from services.gateway.console.session import LIFETIME, Sessions
-from services.gateway.model import Answer, Attempt, ClickRecord, ClickStatus, Hop, Origin, ParameterSource
+from services.gateway.drift import Deviation, Drift, DriftKind, Shape
+from services.gateway.health import OfferHealth
+from services.gateway.model import (
+    Answer,
+    Attempt,
+    ClickRecord,
+    ClickStatus,
+    Hop,
+    Mode,
+    Offer,
+    Origin,
+    ParameterSource,
+)
 
 HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>"
 
@@ -214,6 +228,46 @@ def test_demand_counts_the_clicks_that_found_no_ip_and_no_others() -> None:
     rates.click(record(click_id="b" * 32, joined_click_id="a" * 32))
     rates.sample(2.0, 2)
     assert (rates.grants(10), rates.demand(10)) == (1.0, 3.0)
+
+
+def health(**changes: object) -> OfferHealth:
+    base = OfferHealth("demo", 100, 7, {"40": 60, "70": 3}, (), Shape(chains=63), "http://shop.example/", 0.0)
+    return replace(base, **changes)  # type: ignore[arg-type]
+
+
+def test_an_offer_shows_how_it_fares() -> None:
+    html = offers.table(
+        [Offer("demo", "http://track.example/c")], {"demo": health()}, click_url="https://click.example/"
+    )
+    assert '<span class="badge warn">7.0 %</span>' in html
+    assert "as usual" in html
+    assert 'aria-label="63 traces, half within' in html
+    assert 'href="https://click.example/track-hit?offer=demo&amp;gclid=console"' in html
+    assert html.count("<rect") == 2
+
+
+def test_drift_is_shown_and_stays_text() -> None:
+    drift = Drift(Deviation(DriftKind.NEW_LANDING_HOST, HOSTILE, HOSTILE), 0.0, 1.0, 12)
+    html = offers.table([Offer("demo", "http://t/")], {"demo": health(drifts=(drift,))}, click_url="")
+    assert "new landing host &quot;" in html
+    assert "12 chains" in html
+    assert "<script" not in html
+    assert "Click link" not in html
+
+
+def test_an_offer_that_may_not_be_traced_offers_no_trace() -> None:
+    shown = [Offer("plain", "http://t/", mode=Mode.REDIRECT_ONLY), Offer("off", "http://t/", disabled=True)]
+    html = offers.table(shown, {}, click_url="http://c")
+    assert "Trace now" not in html
+    assert html.count("Click link") == 1
+
+
+def test_what_is_of_others_is_what_it_was() -> None:
+    folder = Path(offers.__file__).parent / "static" / "vendor"
+    listed = [line.split() for line in (folder / "SHA256SUMS").read_text().splitlines() if not line.startswith("#")]
+    assert {name for _, name in listed} == {path.name for path in folder.iterdir()} - {"SHA256SUMS"}
+    for digest, name in listed:
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
 
 
 async def test_a_viewer_that_is_too_slow_gets_the_whole_picture_and_holds_no_more_than_that() -> None:

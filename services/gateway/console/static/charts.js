@@ -74,7 +74,7 @@ export class Charts {
     const options = {
       width: byId(id).clientWidth || 300,
       height: HEIGHT,
-      padding: [8, 8, 0, 0],
+      padding: [8, 26, 0, 0],
       legend: { show: false },
       cursor: { y: false, points: { size: 6 } },
       scales: {

@@ -47,6 +47,14 @@ function show(state) {
 }
 
 document.addEventListener("click", (event) => {
+  const clicked = event.target.closest(".click-link");
+  if (clicked) {
+    // The same click again would only join the first one's trace.
+    const url = new URL(clicked.href);
+    url.searchParams.set("gclid", `console-${crypto.getRandomValues(new Uint32Array(1))[0].toString(16)}`);
+    clicked.href = url;
+    return;
+  }
   if (event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
   const link = event.target.closest('a[href^="/console/clicks/"]');
   if (!link || link.closest(".drawer-head")) return;
