@@ -256,6 +256,9 @@ class PoolClient:
                 except ClicktraceError as error:
                     # Each lease ends by its own clock if no later heartbeat gets through.
                     log.warning("heartbeat.failed", reason=error.reason, leases=len(due))
+                except Exception:
+                    # Whatever it is, without heartbeats every long trace would be lost from now on.
+                    log.exception("heartbeat.failed", reason="INTERNAL_ERROR", leases=len(due))
 
     async def _batch_heartbeat(self, leases: Sequence[HeldLease]) -> None:
         asked = asyncio.get_running_loop().time()
@@ -266,6 +269,9 @@ class PoolClient:
         if len(response.results) != len(leases):
             raise ClicktraceError(Code.INTERNAL, "POOL_MISCOUNTED", "the pool answered another number of heartbeats")
         for held, result in zip(leases, response.results, strict=True):
+            if self._held.get(held.lease_id) is not held:
+                # Its block was left while the heartbeat was on its way.
+                continue
             if result.HasField("response"):
                 held.extend(asked, asked + self._ttl - self._margin)
                 continue

@@ -195,6 +195,31 @@ async def test_heartbeats_keep_a_lease_beyond_its_ttl(database: str) -> None:
         assert (await clicking).location == "http://shop.example/"
 
 
+async def test_a_trace_that_ends_during_its_heartbeat_costs_no_other_lease(database: str) -> None:
+    async with world(database, lease_ttl=2) as w:
+        await w.offer()
+        beating, ended, go_on = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def hold() -> None:
+            beating.set()
+            await ended.wait()
+
+        w.pool.before_beat = hold
+        w.tracer.script = in_turn(
+            waits_for(beating, lands_on("http://short.example/")), waits_for(go_on, lands_on("http://long.example/"))
+        )
+        short = asyncio.create_task(w.click("offer=demo"))
+        assert (await short).location == "http://short.example/"
+        w.pool.before_beat = None
+        ended.set()
+        long = asyncio.create_task(w.click("offer=demo"))
+        async with asyncio.timeout(10):
+            while w.pool.heartbeats.count("lease-2") < 4:
+                await asyncio.sleep(0.01)
+        go_on.set()
+        assert (await long).location == "http://long.example/"
+
+
 async def test_a_busy_tracer_is_asked_again_with_the_same_ip(database: str) -> None:
     async with world(database) as w:
         await w.offer()

@@ -41,6 +41,7 @@ class FakePool(pool_pb2_grpc.PoolManagerServicer):
         self.lost: set[str] = set()
         self.retry_after = 60.0
         self.before_answer: Callable[[], Awaitable[None]] | None = None
+        self.before_beat: Callable[[], Awaitable[None]] | None = None
         self.calls = 0
         self.changed = asyncio.Condition()
 
@@ -61,6 +62,8 @@ class FakePool(pool_pb2_grpc.PoolManagerServicer):
     async def BatchHeartbeat(
         self, request: pool_pb2.BatchHeartbeatRequest, _context: Any
     ) -> pool_pb2.BatchHeartbeatResponse:
+        if self.before_beat:
+            await self.before_beat()
         results = []
         for one in request.requests:
             self.heartbeats.append(one.lease_id)
