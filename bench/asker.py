@@ -17,7 +17,7 @@ from bench.walkers import AT_ONCE, PASSWORD, START, USER, many
 from libs.common.pb.clicktrace.tracer.v1 import tracer_pb2 as pb
 from libs.common.pb.clicktrace.tracer.v1 import tracer_pb2_grpc as pb_grpc
 
-HELD = "http://slow.test/held"
+HELD = "http://slow.example.com/held"
 BURST = 500
 
 

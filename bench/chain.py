@@ -65,7 +65,7 @@ class Chain(asyncio.Protocol):
 
     def _redirect(self, number: int) -> None:
         self._transport.write(
-            b"HTTP/1.1 302 Found\r\nLocation: http://h%d.test/%d?clickid=abc%d\r\nSet-Cookie: s%d=1; Path=/\r\n"
+            b"HTTP/1.1 302 Found\r\nLocation: http://h%d.example.com/%d?clickid=abc%d\r\nSet-Cookie: s%d=1; Path=/\r\n"
             b"Content-Type: text/html\r\nContent-Length: 5\r\n\r\nmoved" % (number, number - 1, number, number)
         )
 

@@ -5,15 +5,13 @@ another. Contenders take turns, and the best of their batches counts, because wh
 add. Take the numbers as ratios. Prints a table and writes bench/results/tracer.json.
 """
 
-import csv
 import json
 import resource
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,9 +21,9 @@ from bench.walkers import AT_ONCE, PASSWORD, REDIRECTS, START, USER
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "bench" / "results" / "tracer.json"
 ROUNDS = 3
-TRACES = 400
+TRACES = 100
 """In one batch; see `bench.walkers`."""
-PROGRAM_TRACES = 200
+PROGRAM_TRACES = 50
 SLOW = (2_000, 5_000)
 
 
@@ -58,6 +56,7 @@ DESCRIPTIONS = {
     "engine": "engine and walk, on uvloop",
     "aiohttp": "plainest aiohttp walker, on uvloop",
     "service": "whole gRPC service, 6 messages a trace",
+    "minet": "minet's resolver, 20 threads",
 }
 
 
@@ -70,8 +69,8 @@ def contender(name: str, port: int, count: int) -> float:
     return float(json.loads(done.stdout))
 
 
-def program(command: Sequence[str], traces: int) -> tuple[float, float]:
-    """Runs a program of others; returns milliseconds of CPU and of wall time per trace."""
+def program(command: Sequence[str]) -> tuple[float, float]:
+    """Runs a program of others; returns the milliseconds of CPU and of wall time that it took."""
 
     def used() -> float:
         children = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -79,24 +78,7 @@ def program(command: Sequence[str], traces: int) -> tuple[float, float]:
 
     began, began_wall = used(), time.perf_counter()
     subprocess.run(command, check=True, capture_output=True)
-    return (used() - began) * 1000 / traces, (time.perf_counter() - began_wall) * 1000 / traces
-
-
-def minet(port: int) -> tuple[float, float] | None:
-    """Measures `minet resolve` over a file of URLs, its start included; None where it is not installed."""
-    path = shutil.which("minet", path=str(Path(sys.executable).parent))
-    if path is None:
-        return None
-    with tempfile.NamedTemporaryFile("w", suffix=".csv", delete=False) as urls:
-        writer = csv.writer(urls)
-        writer.writerow(["url"])
-        writer.writerows([[f"{START}?n={number}"] for number in range(PROGRAM_TRACES)])
-    try:
-        command = [path, "resolve", "url", "-i", urls.name, "--throttle", "0", "--silent", "-t", str(AT_ONCE)]
-        command += ["--domain-parallelism", str(AT_ONCE), "-x", f"http://{USER}:{PASSWORD}@127.0.0.1:{port}"]
-        return program(command, PROGRAM_TRACES)
-    finally:
-        Path(urls.name).unlink()
+    return (used() - began) * 1000, (time.perf_counter() - began_wall) * 1000
 
 
 def curl(port: int) -> tuple[float, float] | None:
@@ -115,7 +97,7 @@ def curl(port: int) -> tuple[float, float] | None:
         f"http://{USER}:{PASSWORD}@127.0.0.1:{port}",
         START,
     ]
-    measured = [program(command, 1) for _ in range(PROGRAM_TRACES // 4)]
+    measured = [program(command) for _ in range(PROGRAM_TRACES)]
     return min(cpu for cpu, _ in measured), min(wall for _, wall in measured)
 
 
@@ -133,14 +115,12 @@ def measure(port: int) -> Iterator[Row]:
         yield Row(
             f"{limit.ours} / {limit.other}", ratio, "times", f"at most {limit.at_most}", passed=ratio <= limit.at_most
         )
-    programs: dict[str, Callable[[int], tuple[float, float] | None]] = {"curl -L": curl, "minet resolve": minet}
-    for name, run in programs.items():
-        used = run(port)
-        if used is None:
-            print(f"{name} is not installed and not measured")
-            continue
-        yield Row(f"{name}, a program with its start", used[0], "ms CPU")
-        yield Row(f"{name}, a program with its start", used[1], "ms wall")
+    used = curl(port)
+    if used is None:
+        print("curl is not installed and not measured")
+    else:
+        yield Row("curl -L, a process for each trace", used[0], "ms CPU")
+        yield Row("curl -L, a process for each trace", used[1], "ms wall")
     yield Row("one trace by our service, alone", contender("alone", port, TRACES) * 1000, "ms wall")
     for count in SLOW:
         held = contender("slow", port, count) / 1024

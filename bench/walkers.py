@@ -9,6 +9,7 @@ import json
 import resource
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urljoin
@@ -30,9 +31,9 @@ from services.tracer.walker import Settings, Walk
 
 REDIRECTS = 4
 AT_ONCE = 20
-START = f"http://start.test/{REDIRECTS}"
+START = f"http://start.example.com/{REDIRECTS}"
 USER, PASSWORD = "user", "secret"
-BATCHES = 8
+BATCHES = 25
 
 
 def cpu() -> float:
@@ -165,6 +166,26 @@ def bare_curl(port: int, count: int) -> None:
             multi.select(1.0)
 
 
+async def minet(port: int, count: int) -> float:
+    """Measures minet's resolver with what it can follow that we follow too: a thread for each trace at once."""
+    # Imported here, because only `make bench-tracer` has it.
+    from minet.web import create_pool, resolve
+
+    pool = create_pool(proxy=f"http://127.0.0.1:{port}", threads=AT_ONCE)
+
+    def trace(_number: int) -> None:
+        chain = resolve(START, pool=pool, max_redirects=20, follow_meta_refresh=True, follow_js_relocation=True)
+        if len(chain) != REDIRECTS + 1:
+            raise RuntimeError("the walk did not land")
+
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+
+        async def batch() -> None:
+            list(threads.map(trace, range(count)))
+
+        return await best_of(batch)
+
+
 def resident() -> int:
     """Returns the bytes of memory that this process holds."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
@@ -249,6 +270,7 @@ CONTENDERS: dict[str, Callable[[int, int], Awaitable[float]]] = {
     "bare": bare,
     "engine": engine,
     "service": service,
+    "minet": minet,
     "aiohttp": aiohttp_walker,
     "alone": alone,
     "slow": slow,

@@ -98,12 +98,12 @@ class Guard:
     def refusal(self, url: Url) -> Refusal | None:
         """Returns why a web URL is refused; None if it may be reached. The URL has been normalised by its parser."""
         host = url.host.rstrip(".")
-        if _covers(self._own_hosts, host):
+        if self._own_hosts and _covers(self._own_hosts, host):
             return Refusal("OWN_HOST", "the target is a host of our own")
         address = _address(host)
         if address is not None:
             return self.address_refusal(address)
-        return None if _covers(self._allowed_hosts, host) else _name_refusal(host)
+        return None if self._allowed_hosts and _covers(self._allowed_hosts, host) else _name_refusal(host)
 
     def address_refusal(self, address: Address) -> Refusal | None:
         """Returns why an address is refused; None if it may be dialled."""
@@ -127,8 +127,7 @@ def _normal(host: str) -> str:
 
 
 def _covers(suffixes: tuple[str, ...], host: str) -> bool:
-    # Mostly there are none, and a walk asks at every hop.
-    return bool(suffixes) and any(
+    return any(
         suffix == "*" or (host.endswith(suffix) if suffix.startswith(".") else host == suffix) for suffix in suffixes
     )
 

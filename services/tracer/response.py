@@ -117,9 +117,14 @@ class Collector:
         return None
 
     def _end_of_headers(self) -> int | None:
+        headers = self.headers
         for line in self._lines:
             name, _, value = line.partition(b":")
-            self.headers.setdefault(name.strip().lower(), []).append(value.strip())
+            name = name.strip().lower()
+            if name in headers:
+                headers[name].append(value.strip())
+            else:
+                headers[name] = [value.strip()]
         self.complete = True
         self.use = self._plan(self.status, self.headers)
         if self.use is Body.SKIP:

@@ -299,5 +299,5 @@ def _cookie_names(headers: Headers) -> tuple[str, ...]:
     values = headers.get(b"set-cookie")
     if values is None:
         return ()
-    names = [value.partition(b";")[0].partition(b"=")[0].strip() for value in values]
-    return tuple(dict.fromkeys(name.decode("latin-1") for name in names if name))
+    names = [value.partition(b";")[0].partition(b"=")[0].strip().decode("latin-1") for value in values]
+    return tuple(dict.fromkeys(filter(None, names)))
