@@ -53,6 +53,7 @@ class Driver:
     def __init__(self) -> None:
         """Prepares the multi handle; a loop must be running."""
         self._loop = asyncio.get_running_loop()
+        self._beginning: dict[pycurl.Curl, _Transfer] = {}
         self._waiting: dict[pycurl.Curl, _Transfer] = {}
         # When libcurl wants to be called next, by the loop's clock, and the timer for that; the timer may be earlier,
         # because one that fires for nothing costs less than cancelling and arming it at every step.
@@ -72,7 +73,7 @@ class Driver:
         return self
 
     async def __aexit__(self, *_exc: object) -> None:
-        for curl in list(self._waiting):
+        for curl in [*self._beginning, *self._waiting]:
             self.finish(curl, Outcome(pycurl.E_ABORTED_BY_CALLBACK, "the driver is closing"))
         if self._timer is not None:
             self._timer.cancel()
@@ -86,17 +87,13 @@ class Driver:
         Whatever happens, nothing leaves through the sockets when their time is over.
         """
         done: asyncio.Future[Outcome] = self._loop.create_future()
-        self._waiting[curl] = _Transfer(done, sockets)
-        self._acting = True
-        self._multi.add_handle(curl)
-        # libcurl asks to be called at once to begin; doing it here saves a timer and a turn of the loop.
-        self._act(pycurl.SOCKET_TIMEOUT, 0)
+        if not self._beginning:
+            self._loop.call_soon(self._begin)
+        self._beginning[curl] = _Transfer(done, sockets)
         try:
             return await done
         finally:
-            if self._waiting.pop(curl, None) is not None:
-                sockets.part_if_late()
-                self._multi.remove_handle(curl)
+            self._drop(curl)
 
     def linger(self, curl: pycurl.Curl, seconds: float) -> None:
         """Ends a transfer after that time if it has not ended by then; to be called from a libcurl callback."""
@@ -104,12 +101,39 @@ class Driver:
 
     def finish(self, curl: pycurl.Curl, outcome: Outcome = FINISHED) -> None:
         """Ends a transfer from outside, with that outcome; harmless if it has ended. Not from a libcurl callback."""
+        transfer = self._drop(curl)
+        if transfer is not None and not transfer.done.done():
+            transfer.done.set_result(outcome)
+
+    def _drop(self, curl: pycurl.Curl) -> _Transfer | None:
+        """Takes a transfer out of libcurl, or out of those that are about to begin."""
         transfer = self._waiting.pop(curl, None)
-        if transfer is not None:
-            transfer.sockets.part_if_late()
-            self._multi.remove_handle(curl)
-            if not transfer.done.done():
-                transfer.done.set_result(outcome)
+        if transfer is None:
+            return self._beginning.pop(curl, None)
+        transfer.sockets.part_if_late()
+        self._multi.remove_handle(curl)
+        return transfer
+
+    def _begin(self) -> None:
+        """Begins all transfers that were asked for in one turn of the loop.
+
+        Their requests so leave in a row, which spares the receivers, and the kernel on our account, most of the waking.
+        """
+        beginning, self._beginning = self._beginning, {}
+        if not beginning:
+            # They have all been dropped, perhaps because the driver is closed.
+            return
+        self._acting = True
+        for curl, transfer in beginning.items():
+            if transfer.done.done():
+                continue
+            if transfer.sockets.late:
+                transfer.done.set_result(Outcome(pycurl.E_OPERATION_TIMEDOUT, "the lease is over"))
+            else:
+                self._waiting[curl] = transfer
+                self._multi.add_handle(curl)
+        # libcurl asks to be called at once to begin; doing it here saves a timer.
+        self._act(pycurl.SOCKET_TIMEOUT, 0)
 
     def _act(self, fd: int, mask: int) -> None:
         # After a pause of the process what is too late and what has arrived meanwhile wait here together.

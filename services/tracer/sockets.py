@@ -29,16 +29,21 @@ class Sockets:
         """How many were opened."""
         return len(self._opened)
 
+    @property
+    def late(self) -> bool:
+        """Whether their time is over."""
+        return self._until is not None and time.monotonic() >= self._until
+
     def opened(self, fd: int, _purpose: int) -> int:
         """Notes a socket that is about to be connected; refuses it when it is too late (SOCKOPTFUNCTION)."""
-        if self._until is not None and time.monotonic() >= self._until:
+        if self.late:
             return pycurl.SOCKOPT_ERROR
         self._opened.append((fd, os.fstat(fd).st_ino))
         return pycurl.SOCKOPT_OK
 
     def part_if_late(self) -> None:
         """Shuts every socket down if their time is over, so that nothing more leaves through them."""
-        if self._until is None or time.monotonic() < self._until:
+        if not self.late:
             return
         for fd, inode in self._opened:
             with contextlib.suppress(OSError):
