@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run load test test-fast test-peers test-chaos bench-pool bench-click soak bench-tracer bench-console screenshots provision images wheels k8s-check k8s-rules check format proto proto-check proto-image lock \
+.PHONY: help run load test test-fast test-peers test-chaos bench-pool bench-click soak bench-tracer bench-capacity bench-console screenshots provision images wheels k8s-check k8s-rules check format proto proto-check proto-image lock \
 	bootstrap bootstrap-dev bootstrap-bench clean
 
 help: ## Shows this list.
@@ -52,6 +52,9 @@ bench-console: bootstrap-dev ## Measures the console's page with 10,000 IPs and 
 
 screenshots: bootstrap-dev ## Takes the screenshots of docs/images from the running system, with Chromium.
 	@$(BIN)/python -m tests.screenshots
+
+bench-capacity: bootstrap-dev ## Measures what one PostgreSQL carries, and that two pools do not disturb each other.
+	@$(BIN)/python -m bench.capacity
 
 bench-tracer: bootstrap-bench ## Measures traces beside bare libcurl, aiohttp, curl -L and minet, on one chain and proxy.
 	@$(BIN)/python -m bench.tracer
