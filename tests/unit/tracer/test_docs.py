@@ -1,0 +1,63 @@
+"""docs/tracer.md is true: every stop, every reason and every limit stands there as the code has it."""
+
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from libs.common.pb.clicktrace.tracer.v1 import tracer_pb2 as pb
+from services.tracer import html, messages, redirects, response
+from services.tracer.fetcher import DRAIN_SECONDS
+from services.tracer.model import Limits
+from services.tracer.settings import TracerSettings
+
+ROOT = Path(__file__).parents[3]
+STOPS = set(pb.Result.StopReason.DESCRIPTOR.values_by_name)
+SOURCES = ("faults", "guard", "walker", "fetcher", "servicer")
+
+
+@cache
+def page() -> str:
+    return (ROOT / "docs" / "tracer.md").read_text()
+
+
+def section(title: str) -> str:
+    return page().partition(f"## {title}\n")[2].partition("\n## ")[0]
+
+
+@pytest.mark.parametrize("name", sorted(STOPS - {"STOP_REASON_UNSPECIFIED"}))
+def test_every_stop_has_a_row(name: str) -> None:
+    assert re.search(rf"^\| `{name}` \|", section("Why it ended"), re.MULTILINE)
+
+
+def test_every_reason_is_explained_and_no_other() -> None:
+    said = set(re.findall(r"`(?:[A-Z_]+/)?([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)`", section("Why it ended")))
+    known = {
+        name
+        for source in SOURCES
+        for name in re.findall(
+            r'"([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)"', (ROOT / "services" / "tracer" / f"{source}.py").read_text()
+        )
+    }
+    assert known <= said
+    assert said - known - STOPS == {"INVALID_REQUEST"}
+
+
+def test_the_limits_are_those_of_the_code() -> None:
+    limits = Limits()
+    settings = TracerSettings()
+    for row in (
+        f"| hops | {limits.max_hops} | {messages.MAX_HOPS} |",
+        f"| one hop | {limits.hop_timeout:.0f} s | {messages.MAX_HOP_TIMEOUT:.0f} s |",
+        f"| the walk | {limits.total_timeout:.0f} s | {messages.MAX_TOTAL_TIMEOUT:.0f} s |",
+        f"| URL | {limits.max_url_bytes // 1024} KiB |",
+        f"| body of a page, decoded | {limits.max_body_bytes // 1024} KiB |",
+        f"| headers of a hop, 1xx answers included | {response.MAX_HEADER_BYTES // 1024} KiB |",
+        f"| body of a redirect | {response.DRAIN_BYTES // 1024} KiB or {DRAIN_SECONDS * 1000:.0f} ms",
+        f"| walks at once | {settings.max_traces} (`TRACER_MAX_TRACES`)",
+        f"{settings.lease_margin} s (`TRACER_LEASE_MARGIN`)",
+    ):
+        assert row in section("Limits")
+    assert f"waits more than {redirects.LONGEST_DELAY} s" in page()
+    assert f"the first {html.SCRIPT_BUDGET // 1024} KiB" in page()
