@@ -162,9 +162,8 @@ def host_of(url: str) -> str:
 
 def chain_of(running: RunningClick, result: WalkResult) -> Chain:
     """Returns what matters of the chain that a click has walked."""
-    hops = running.walk.hops
-    last = hops[-1].attempt if hops else 1
-    walked = [(host_of(hop.url), hop.kind) for hop in hops if hop.attempt == last]
+    # Another IP is tried only where no origin was reached, so no hop but those of the last IP led on.
+    walked = [(host_of(hop.url), hop.kind) for hop in running.walk.hops]
     final = SplitUrl.of(result.final_url)
     broke = bool(result.failure_reason)
     return Chain.of(

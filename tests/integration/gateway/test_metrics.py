@@ -4,11 +4,13 @@ import asyncio
 import re
 
 import aiohttp
+import pytest
 from prometheus_client import REGISTRY
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from libs.common.pb.clicktrace.tracer.v1 import tracer_pb2
 from services.gateway.main import Ports
-from tests.integration.gateway.world import broke, hop, lands_on, says, waits_for, world
+from tests.integration.gateway.world import broke, hop, in_turn, lands_on, says, waits_for, world
 
 OPEN_METRICS = {"Accept": "application/openmetrics-text; version=1.0.0"}
 
@@ -54,6 +56,27 @@ async def test_a_landing_is_counted_with_what_the_visitor_waited_and_what_we_add
         assert change.of("clicktrace_gateway_trace_seconds_count", offer="counted") == 1
         waited = change.of("clicktrace_gateway_visitor_seconds_sum", answer="LANDING")
         assert change.of("clicktrace_gateway_added_seconds_sum") <= max(0.0, waited - 0.02) + 1e-9
+
+
+async def test_an_ip_that_failed_is_time_added_by_us(database: str) -> None:
+    async with world(database) as w:
+        await w.offer("retried")
+        gate = asyncio.Event()
+        refused = broke("PROXY_REFUSED", blame=tracer_pb2.Failure.PROXY, reached=False)
+        first = says(hop(0, "http://t.example/", error="PROXY_REFUSED"), refused)
+        w.tracer.script = in_turn(first, waits_for(gate, lands_on("http://shop.example/l")))
+        change = Change()
+        click = asyncio.create_task(w.click("offer=retried&gclid=g1"))
+        async with asyncio.timeout(10):
+            while len(w.tracer.requests) < 2:
+                await asyncio.sleep(0.005)
+        # Longer than what the hops say they took.
+        await asyncio.sleep(0.05)
+        gate.set()
+        await click
+        waited = change.of("clicktrace_gateway_visitor_seconds_sum", answer="LANDING")
+        # Three hops of the IP that worked say 10 ms each; the one of the IP that failed is no part of the chain.
+        assert change.of("clicktrace_gateway_added_seconds_sum") == pytest.approx(waited - 0.03, abs=1e-6)
 
 
 async def test_a_fallback_is_counted_with_its_reason_and_what_it_lost(database: str) -> None:

@@ -17,7 +17,7 @@ from services.gateway.health import Fresh
 from services.gateway.health_table import HealthTable
 from services.gateway.observing import DriftMetrics
 from services.gateway.offer_health import OfferHealths
-from tests.integration.gateway.world import Script, World, broke, hop, lands_on, says, world
+from tests.integration.gateway.world import Script, World, broke, hop, in_turn, lands_on, says, world
 
 SOON: dict[str, Any] = {"health_every": "50ms"}
 
@@ -130,6 +130,27 @@ async def test_fallbacks_have_their_share_and_previews_are_no_clicks(database: s
         assert (told.fallbacks, told.fallback_share) == (1, 0.5)
 
 
+async def test_a_click_that_shares_a_trace_is_a_click_but_no_chain(database: str) -> None:
+    async with world(database, **SOON) as w:
+        await w.offer("demo")
+        for _ in range(3):
+            await w.click("offer=demo&gclid=same")
+        told = await health(w, lambda told: told.clicks == 3)
+        assert (told.traces, told.shape.chains) == (1, 1)
+
+
+async def test_another_ip_leaves_the_chain_as_it_is(database: str) -> None:
+    async with world(database, **SOON) as w:
+        await w.offer("demo")
+        refused = broke("PROXY_REFUSED", blame=tracer_pb2.Failure.PROXY, reached=False)
+        first = says(hop(0, "http://track.example/c", error="PROXY_REFUSED"), refused)
+        w.tracer.script = in_turn(first, lands_on("http://shop.example/l"))
+        await w.click("offer=demo&gclid=g1")
+        told = await health(w, lambda told: told.traces == 1)
+        assert [part.name for part in told.shape.hops] == ["track.example LOCATION"]
+        assert [part.name for part in told.shape.landing_hosts] == ["shop.example"]
+
+
 async def test_an_offer_that_is_not_to_be_traced_has_no_fallbacks(database: str) -> None:
     async with world(database, **SOON) as w:
         await w.offer("demo", mode=pb.REDIRECT_ONLY)
@@ -203,10 +224,12 @@ class Flaky(HealthTable):
 
     def __init__(self) -> None:
         self.down = True
+        self.meanwhile: Callable[[], None] = lambda: None
         self.taken: dict[str, Fresh] = {}
 
     async def take_in(self, fresh: Mapping[str, Fresh]) -> Mapping[str, Mapping[DriftKind, int]]:
         if self.down:
+            self.meanwhile()
             raise OSError("gone")
         for offer, notes in fresh.items():
             self.taken.setdefault(offer, Fresh()).add(notes)
@@ -217,11 +240,16 @@ async def test_notes_outlive_a_database_that_is_gone() -> None:
     store = Flaky()
     healths = OfferHealths(store, DriftMetrics(), every=1.0)
     healths._of("demo").clicks += 1
+
+    def another_click() -> None:
+        healths._of("demo").clicks += 4
+
+    store.meanwhile = another_click
     with pytest.raises(OSError, match="gone"):
         await healths.once()
     healths._of("demo").clicks += 2
     store.down = False
     await healths.once()
-    assert store.taken["demo"].clicks == 3
+    assert store.taken["demo"].clicks == 7
     await healths.once()
-    assert store.taken["demo"].clicks == 3
+    assert store.taken["demo"].clicks == 7

@@ -82,6 +82,14 @@ def test_a_parameter_that_the_click_brought_is_neither_learned_nor_missed() -> N
     assert deviations(shape, through) == ()
 
 
+def test_a_share_is_of_those_chains_that_tell_of_a_parameter() -> None:
+    brought = Chain.of(HOPS, "shop.example", params=["clickid", "sub1"], inbound=["sub1"])
+    own = Chain.of(HOPS, "shop.example", params=["clickid", "sub1"])
+    bare = Chain.of(HOPS, "shop.example", params=["clickid"])
+    assert observe(Shape(), {brought: 50, own: 50}, HOUR)[0].params == {"clickid": 1.0, "sub1": 1.0}
+    assert observe(Shape(), {brought: 50, bare: 50}, HOUR)[0].params == {"clickid": 1.0}
+
+
 def test_a_parameter_that_is_there_now_and_then_is_not_missed() -> None:
     shape, _ = observe(Shape(), {GOOD: 50, POOR: 50}, HOUR)
     assert deviations(shape, POOR) == ()
@@ -92,6 +100,20 @@ def test_what_is_mended_is_flagged_no_more() -> None:
     almost, _ = observe(shape, {GOOD: 49}, 2 * HOUR + 1)
     assert open_drifts(almost)
     assert not open_drifts(observe(almost, {GOOD: 1}, 2 * HOUR + 2)[0])
+
+
+def test_what_nobody_has_seen_for_a_day_is_flagged_no_more() -> None:
+    shape, _ = observe(learned(), {BROKEN: 1}, 2 * HOUR)
+    assert open_drifts(observe(shape, {GOOD: 1}, 25 * HOUR)[0])
+    assert not open_drifts(observe(shape, {GOOD: 1}, 27 * HOUR)[0])
+
+
+def test_only_the_newest_drifts_are_kept() -> None:
+    shape = learned()
+    for number in range(40):
+        shape, _ = observe(shape, {Chain.of([], f"h{number}.example", failure="NO_HOST"): 1}, 2 * HOUR + number)
+    newest = [(DriftKind.BROKEN_HOP, f"h{number}.example") for number in range(39, 39 - drift.MOST_DRIFTS, -1)]
+    assert open_drifts(shape) == newest
 
 
 def test_a_lasting_change_becomes_usual_after_hours_however_busy_the_offer_is() -> None:
