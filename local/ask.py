@@ -1,7 +1,8 @@
 """What operators ask most, from a shell: `make status` counts the pool, `make click` clicks once and explains it.
 
 Both are what `grpcurl` shows too (docs/operations.md), laid out for reading. The addresses are those of `make run`;
-POOL, GATEWAY and HTTP name others, and OPERATOR_TOKEN is shown where reading needs it.
+POOL, GATEWAY and HTTP name others, OPERATOR_TOKEN is shown where reading needs it, and TLS_DIR names the certificate to
+show where the services want one (`.local/tls/operator` of `make run TLS=1`).
 """
 
 import argparse
@@ -12,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
@@ -19,6 +21,7 @@ from grpc import aio
 
 from libs.common.pb.clicktrace.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from libs.common.pb.clicktrace.pool.v1 import pool_pb2, pool_pb2_grpc
+from libs.common.rpc import tls
 from libs.common.rpc.client import channel
 from libs.common.rpc.status import from_rpc_error
 
@@ -46,6 +49,9 @@ def main(arguments: Sequence[str]) -> int:
     except aio.AioRpcError as error:
         print(f"{from_rpc_error(error).reason}: {from_rpc_error(error).message}", file=sys.stderr)
         return 1
+    except tls.TlsError as error:
+        print(error, file=sys.stderr)
+        return 1
     except OSError as error:
         print(f"{_HTTP} does not answer ({error}); is make run running?", file=sys.stderr)
         return 1
@@ -57,8 +63,13 @@ def _operator() -> tuple[tuple[str, str], ...]:
     return (("authorization", f"Bearer {token}"),) if token else ()
 
 
+def _opened(target: str) -> aio.Channel:
+    directory = os.environ.get("TLS_DIR")
+    return channel(target, files=tls.Files(Path(directory)) if directory else None)
+
+
 async def _status() -> None:
-    async with channel(_POOL) as opened:
+    async with _opened(_POOL) as opened:
         stub = pool_pb2_grpc.PoolAdminStub(opened)
         status = await stub.GetPoolStatus(pool_pb2.GetPoolStatusRequest(), metadata=_operator())
     now = status.db_time.ToNanoseconds()
@@ -109,7 +120,7 @@ def _get(request: urllib.request.Request) -> Any:
 
 async def _ended(click_id: str) -> gateway_pb2.Click:
     """Returns a click once its trace is over."""
-    async with channel(_GATEWAY) as opened, asyncio.timeout(_PATIENCE):
+    async with _opened(_GATEWAY) as opened, asyncio.timeout(_PATIENCE):
         stub = gateway_pb2_grpc.ClickLogStub(opened)
         wanted = gateway_pb2.GetClickRequest(click_id=click_id)
         while True:

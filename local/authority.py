@@ -38,10 +38,11 @@ class Authority:
         """The certificate of the authority itself."""
         return self._certificate.public_bytes(serialization.Encoding.PEM)
 
-    def issue(self, directory: Path, *names: str, life: dt.timedelta = _LIFE) -> Path:
+    def issue(self, directory: Path, *names: str, life: dt.timedelta = _LIFE, trusting: bytes | None = None) -> Path:
         """Writes a key and a certificate for these names: DNS names, IP addresses, or URIs such as SPIFFE ids.
 
-        Files that are there already are replaced, each at once. A negative life gives a certificate that has expired.
+        The owner is to trust this authority, or those of `trusting`. Files that are there already are replaced, each at
+        once. A negative life gives a certificate that has expired.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         now = dt.datetime.now(dt.UTC)
@@ -61,8 +62,8 @@ class Authority:
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
         _replace(directory / "tls.key", private)
+        _replace(directory / "ca.crt", trusting or self.pem)
         _replace(directory / "tls.crt", certificate.public_bytes(serialization.Encoding.PEM))
-        _replace(directory / "ca.crt", self.pem)
         return directory
 
 

@@ -302,8 +302,7 @@ async def test_both_sides_move_to_another_authority_without_a_restart(place: Pla
         for directory in directories:
             (directory / "ca.crt").write_bytes(both)
         for directory in directories:
-            new.issue(directory, directory.name)
-            (directory / "ca.crt").write_bytes(both)
+            new.issue(directory, directory.name, trusting=both)
         for directory in directories:
             (directory / "ca.crt").write_bytes(new.pem)
         old.issue(place.directory / "late", "gateway")
