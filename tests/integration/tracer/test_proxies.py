@@ -5,7 +5,9 @@
 
 import base64
 import re
-from collections.abc import Awaitable, Callable
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import pytest
@@ -261,6 +263,35 @@ async def test_an_https_proxy_that_stalls_in_the_handshake(client: Client) -> No
     async with Mute() as proxy:
         walked = await client.trace("https://a.test/", http_proxy(proxy.port, pb.HTTPS), hop_timeout=STALL)
     assert verdict(walked) == Verdict("HOP_TIMEOUT", "PROXY_TUNNEL_TIMEOUT", "PROXY", False)
+
+
+@contextmanager
+def full_port() -> Iterator[int]:
+    """Yields a port whose queue of connections is full, so that the kernel answers no further one."""
+    with socket.socket() as listening, ExitStack() as waiting:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        while True:
+            client = waiting.enter_context(socket.socket())
+            client.settimeout(0.2)
+            try:
+                client.connect(listening.getsockname())
+            except TimeoutError:
+                break
+        yield listening.getsockname()[1]
+
+
+@pytest.mark.parametrize("protocol", [pb.HTTP, pb.HTTPS, pb.SOCKS5])
+async def test_a_proxy_that_does_not_answer_the_connection(client: Client, protocol: pb.Protocol) -> None:
+    with full_port() as port:
+        walked = await client.trace("http://a.test/", http_proxy(port, protocol), hop_timeout=STALL)
+    assert verdict(walked) == Verdict("HOP_TIMEOUT", "PROXY_CONNECT_TIMEOUT", "PROXY", False)
+
+
+async def test_an_origin_that_does_not_answer_the_connection(client: Client) -> None:
+    with full_port() as port:
+        walked = await client.trace(f"http://127.0.0.1:{port}/", hop_timeout=STALL)
+    assert verdict(walked) == Verdict("HOP_TIMEOUT", "CONNECT_TIMEOUT", "TARGET", False)
 
 
 TLS_CASES = {

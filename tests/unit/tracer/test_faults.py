@@ -55,3 +55,20 @@ def test_every_problem_of_a_certificate_has_a_name(result: int) -> None:
 def test_a_proxy_is_never_to_blame_for_what_came_after_the_request_left() -> None:
     fault = fault_of(replace(DOWN, request_left=True))
     assert (fault.stop, fault.blame) == (StopReason.CONNECTION_ERROR, Blame.TARGET)
+
+
+@pytest.mark.parametrize(
+    ("now", "reason", "blame"),
+    [
+        ({"proxied": False, "resolved": False, "connected": False}, "NAME_TIMEOUT", Blame.TARGET),
+        ({"proxied": False, "connected": False}, "CONNECT_TIMEOUT", Blame.TARGET),
+        ({"connected": False}, "PROXY_CONNECT_TIMEOUT", Blame.PROXY),
+        ({}, "PROXY_TUNNEL_TIMEOUT", Blame.PROXY),
+        ({"origin_tls_begun": True}, "TLS_TIMEOUT", Blame.TARGET),
+        ({"request_left": True}, "RESPONSE_TIMEOUT", Blame.TARGET),
+        ({"request_left": True, "status": 200}, "TRANSFER_TIMEOUT", Blame.TARGET),
+    ],
+)
+def test_a_stall_is_named_after_its_phase(now: dict[str, object], reason: str, blame: Blame) -> None:
+    fault = fault_of(replace(DOWN, code=pycurl.E_OPERATION_TIMEDOUT, **now))  # type: ignore[arg-type] # fields by name
+    assert (fault.stop, fault.reason, fault.blame) == (StopReason.HOP_TIMEOUT, reason, blame)
