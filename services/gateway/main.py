@@ -288,7 +288,7 @@ async def _console(
         log=log_table,
         under_way=lambda: clicks.under_way,
         health=health,
-        offers=lambda known: console_offers.table(book.all(), known, click_url=config.click_url),
+        offers=lambda known: console_offers.table(book.all(), known, click_url=str(config.click_url or "")),
     )
     board = Board(sources, version=VERSION)
     ConsoleRoutes(
@@ -297,7 +297,7 @@ async def _console(
         pool,
         Trials(clicks, book, background),
         sessions=Sessions(token),
-        jaeger_url=config.jaeger_url,
+        jaeger_url=str(config.jaeger_url or ""),
     ).add_to(application)
     async with _running(board.run(), name="console"):
         yield

@@ -2,6 +2,8 @@
 
 from typing import ClassVar
 
+from pydantic import HttpUrl
+
 from libs.common.settings import (
     Address,
     DatabaseSettings,
@@ -41,10 +43,10 @@ class GatewaySettings(DatabaseSettings, OperatorSettings, ServerSettings):
     """The DNS name that certificates of tracers must bear; the one in the target if empty."""
     pool_operator_token: SecretStr = SecretStr("")
     """What the console shows the pool managers; the operator token if empty."""
-    jaeger_url: str = ""
-    """Where traces are looked at, for links in the console (`http://jaeger:16686`); no links if empty."""
-    click_url: str = ""
-    """Where visitors reach the public port, for click links in the console (`https://click.example`); none if empty."""
+    jaeger_url: HttpUrl | None = None
+    """Where traces are looked at, for links in the console (`http://jaeger:16686`); no links if not set."""
+    click_url: HttpUrl | None = None
+    """Where visitors reach the public port (`https://click.example`), for links in the console; no links if not set."""
     reflection: bool = True
     """Whether grpcurl can ask the server what it offers."""
 

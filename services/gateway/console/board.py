@@ -343,9 +343,8 @@ class Board:
     def _render(self, running: Sequence[ClickRecord]) -> dict[str, str]:
         image = self._image
         return {
-            "figures": parts.figures(
-                image.total, self._estimate, self._rates, pool_now=self._pool_now(), problem=self._pool_problem
-            ),
+            "notice": parts.notice(self._pool_problem, image.total, len(image.cells)),
+            "figures": parts.figures(image.total, self._estimate, self._rates, pool_now=self._pool_now()),
             "legend": parts.legend(image.total),
             "countries": parts.countries(image.countries),
             "running": parts.running(running, time.time()),

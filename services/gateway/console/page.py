@@ -23,6 +23,7 @@ def console(parts: Mapping[str, str], *, static: str, version: str, asks_token: 
         ),
         el(
             "main",
+            part("notice", role="status"),
             part("figures", "section", aria_label="The pool in figures"),
             el(
                 "div",
@@ -214,9 +215,7 @@ def _size_card() -> Html:
         slider("added", "IPs added or taken away"),
         id="size-form",
     )
-    return _card(
-        "size", "How many IPs?", live, form, el("div", id="size-answer", class_="estimate", aria_live="polite")
-    )
+    return _card("size", "How many IPs?", live, form, el("div", id="size-answer", class_="estimate", aria_live="off"))
 
 
 def _link(rel: str, href: str) -> Html:

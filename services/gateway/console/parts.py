@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from services.gateway.console import wording
 from services.gateway.console.markup import Child, Html, el, join
 from services.gateway.console.model import Cell, Census, SizeAnswer
+from services.gateway.console.pool_image import MOST_CELLS
 from services.gateway.console.rates import Rates
 from services.gateway.model import Answer, ClickRecord, ClickStatus
 from services.gateway.parameters import SplitUrl
@@ -34,56 +35,54 @@ def cell(one: Cell) -> list[object]:
     ]
 
 
-def figures(total: Census | None, estimate: SizeAnswer | None, rates: Rates, *, pool_now: float, problem: str) -> Html:
-    """Renders the row of figures, and what is wrong with what they are read from."""
-    warning = (
-        el(
+def notice(problem: str, total: Census | None, shown: int) -> Html:
+    """Renders what must be known of what is shown: that it is old, or not all of the pool."""
+    if problem:
+        return el(
             "p",
             el("strong", "The pool manager does not answer. "),
             f"What is shown of the pool is what was last known ({wording.reason(problem)}).",
             class_="notice bad",
-            role="status",
         )
-        if problem
-        else None
-    )
+    if total is not None and MOST_CELLS <= shown < total.total:
+        return el("p", f"The field shows {shown} of {total.total} IPs; figures and tables count all.", class_="notice")
+    return Html("")
+
+
+def figures(total: Census | None, estimate: SizeAnswer | None, rates: Rates, *, pool_now: float) -> Html:
+    """Renders the row of figures."""
     if total is None:
         names = ("Free IPs", "Utilization", "Grants / s", "Clicks / s", "Fallbacks", "Pool runs dry")
-        return join([warning, el("dl", [_figure(name, "–", "") for name in names], class_="figures")])
+        return el("dl", [_figure(name, "–", "") for name in names], class_="figures")
     usable = total.available + total.in_use + total.cooldown
     out = total.unhealthy + total.drained
     dry, dry_note, dry_tone = _exhaustion(total, estimate, pool_now)
     share = rates.fallback_share()
     busy = "bad" if total.utilization > 0.95 else "warn" if total.utilization > _BUSY else ""
-    return join(
-        [
-            warning,
-            el(
-                "dl",
-                _figure(
-                    "Free IPs",
-                    [str(total.available), el("small", f" / {total.total}")],
-                    f"{out} out of service" if out else f"{total.in_use} in use, {total.cooldown} cooling",
-                    "bad" if usable and not total.available else "",
-                ),
-                _figure(
-                    "Utilization",
-                    wording.share(total.utilization),
-                    [_meter(total.utilization, "utilization"), el("span", "in use or cooling", class_="hidden")],
-                    busy,
-                ),
-                _figure("Grants / s", wording.rate(rates.grants(10)), "IPs leased, last 10 s"),
-                _figure("Clicks / s", wording.rate(rates.clicks(10)), "answered, last 10 s"),
-                _figure(
-                    "Fallbacks",
-                    wording.share(share),
-                    "of clicks, last 5 min",
-                    "" if share is None or share < 0.05 else "bad" if share > 0.25 else "warn",
-                ),
-                _figure("Pool runs dry", dry, dry_note, dry_tone),
-                class_="figures",
-            ),
-        ]
+    return el(
+        "dl",
+        _figure(
+            "Free IPs",
+            [str(total.available), el("small", f" / {total.total}")],
+            f"{out} out of service" if out else f"{total.in_use} in use, {total.cooldown} cooling",
+            "bad" if usable and not total.available else "",
+        ),
+        _figure(
+            "Utilization",
+            wording.share(total.utilization),
+            [_meter(total.utilization, "utilization"), el("span", "in use or cooling", class_="hidden")],
+            busy,
+        ),
+        _figure("Grants / s", wording.rate(rates.grants(10)), "IPs leased, last 10 s"),
+        _figure("Clicks / s", wording.rate(rates.clicks(10)), "answered, last 10 s"),
+        _figure(
+            "Fallbacks",
+            wording.share(share),
+            "of clicks, last 5 min",
+            "" if share is None or share < 0.05 else "bad" if share > 0.25 else "warn",
+        ),
+        _figure("Pool runs dry", dry, dry_note, dry_tone),
+        class_="figures",
     )
 
 

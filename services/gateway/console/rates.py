@@ -20,7 +20,7 @@ class Rates:
         self._fallbacks = 0
         self._wanting = 0
         self._answered: dict[str, None] = {}
-        self._samples: deque[tuple[float, int, int, int, int]] = deque(maxlen=_SAMPLES)
+        self._samples: deque[tuple[float, float, int, int, int]] = deque(maxlen=_SAMPLES)
 
     def click(self, record: ClickRecord) -> None:
         """Counts a click that was answered, or whose late trace ended."""
@@ -38,7 +38,7 @@ class Rates:
         self._fallbacks += record.answer is Answer.FALLBACK
         self._wanting += record.status is not ClickStatus.NOT_TRACED and not record.joined_click_id
 
-    def sample(self, now: float, grants: int) -> None:
+    def sample(self, now: float, grants: float) -> None:
         """Remembers the counts as they are at a moment (in seconds of any steady clock)."""
         self._samples.append((now, grants, self._clicks, self._fallbacks, self._wanting))
 

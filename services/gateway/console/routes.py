@@ -89,6 +89,7 @@ class ConsoleRoutes:
         """Adds the routes to an application."""
         router = application.router
         router.add_get("/", self._root)
+        router.add_get("/console/", self._root)
         router.add_get("/console/static/{version}/{path:.+}", self._static_file)
         router.add_post("/console/session", self._sign_in)
         router.add_post("/console/session/end", self._sign_out)
@@ -108,7 +109,7 @@ class ConsoleRoutes:
 
         async def kept(request: web.Request) -> web.StreamResponse:
             if self._is_foreign(request):
-                return problems.plain(HTTPStatus.FORBIDDEN, "The console takes no requests of other sites.")
+                return _foreign()
             if not self._is_operator(request):
                 if request.path == "/console":
                     return _html(page.sign_in(static=self._static), HTTPStatus.UNAUTHORIZED)
@@ -160,7 +161,7 @@ class ConsoleRoutes:
 
     async def _sign_in(self, request: web.Request) -> web.StreamResponse:
         if self._is_foreign(request):
-            return problems.plain(HTTPStatus.FORBIDDEN, "The console takes no requests of other sites.")
+            return _foreign()
         if not self._tries.take(request.remote or "", rate=_TRIES_A_SECOND, burst=_TRIES_AT_ONCE):
             text = "Too many tries. Wait a few seconds."
             return _html(page.sign_in(static=self._static, problem=text), HTTPStatus.TOO_MANY_REQUESTS)
@@ -183,7 +184,7 @@ class ConsoleRoutes:
 
     async def _sign_out(self, request: web.Request) -> web.StreamResponse:
         if self._is_foreign(request):
-            return problems.plain(HTTPStatus.FORBIDDEN, "The console takes no requests of other sites.")
+            return _foreign()
         response = web.Response(status=HTTPStatus.SEE_OTHER, headers={**_HEADERS, "Location": "/console"})
         response.del_cookie(COOKIE, path="/console", httponly=True, samesite="Strict")
         return response
@@ -253,6 +254,14 @@ class ConsoleRoutes:
 
 
 VERSION, FILES = static_files.load()
+
+
+def _foreign() -> web.Response:
+    text = (
+        "The console takes no requests of other sites; without an operator token it answers under an address or"
+        " localhost alone."
+    )
+    return problems.plain(HTTPStatus.FORBIDDEN, text)
 
 
 def _is_plain_host(host: str) -> bool:

@@ -219,6 +219,7 @@ async def test_a_click_appears_when_it_is_answered_and_again_when_its_trace_ends
             assert str(response.url).endswith(reply.click_id)
             assert "data-ended" in text
             assert "shop.example" in text
+            assert "marker-secret" not in text, "that is the password of the proxy"
 
 
 async def test_hostile_parameters_stay_text(database: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from services.gateway.console import offers, parts, waterfall, wording
+from services.gateway.console import offers, parts, pool_image, waterfall, wording
 from services.gateway.console.board import Viewer
 from services.gateway.console.markup import Html, el, join
 from services.gateway.console.model import Cell, Census, PoolChange
@@ -207,6 +207,18 @@ def test_what_a_new_watch_does_not_tell_of_is_gone() -> None:
     image.begin()
     image.apply(told(total=0))
     assert not image.cells
+
+
+def test_of_a_pool_too_large_to_show_some_stand_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool_image, "MOST_CELLS", 2)
+    image = PoolImage()
+    image.apply(told(cell(1), cell(2), cell(3), cell(4), total=4))
+    assert set(image.cells) == {1, 2}
+    image.apply(told(cell(2, 1), cell(3, 2), total=4))
+    assert image.grants == 2
+    image.begin()
+    image.apply(told(cell(2, 1), cell(3, 2), cell(4, 3), total=3))
+    assert set(image.cells) == {2}
 
 
 def test_a_late_end_is_no_second_click() -> None:

@@ -63,6 +63,8 @@ export class Size {
   #setLive(live) {
     this.#live = live;
     this.#button.setAttribute("aria-pressed", String(live));
+    // What changes by itself every few seconds is not read out; what one asks for is.
+    byId("size-answer").setAttribute("aria-live", live ? "off" : "polite");
   }
 
   #place(name) {
