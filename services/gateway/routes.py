@@ -211,7 +211,8 @@ class InternalRoutes:
         return application
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        body, content_type = metrics.page(request.headers.get("Accept", ""))
+        # In a thread: with hundreds of offers it takes tens of milliseconds, and clicks are not to wait for it.
+        body, content_type = await asyncio.to_thread(metrics.page, request.headers.get("Accept", ""))
         return web.Response(body=body, headers={"Content-Type": content_type, "Server": problems.SERVER})
 
     async def _healthz(self, _request: web.Request) -> web.Response:
