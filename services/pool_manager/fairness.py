@@ -38,6 +38,9 @@ class _Country:
     """What is known of one country; times are those of the event loop."""
 
     seen: dict[str, float] = field(default_factory=dict)
+    """When each offer asked last, the one that asked longest ago first."""
+    weight: float = 0.0
+    """The weights of all of them together."""
     usage: Usage | None = None
     counted_until: float = float("-inf")
     counting: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -63,8 +66,11 @@ class Shares:
             return
         now = asyncio.get_running_loop().time()
         known = self._countries.setdefault(request.country, _Country())
+        if known.seen.pop(request.offer, None) is None:
+            known.weight += self._weight(request.offer)
         known.seen[request.offer] = now
-        if len(self._present(known, now)) < 2 or now < known.counted_until:
+        self._forget(known, now)
+        if len(known.seen) < 2 or now < known.counted_until:
             return
         async with known.counting:
             if asyncio.get_running_loop().time() >= known.counted_until:
@@ -75,12 +81,11 @@ class Shares:
         known = self._countries.get(request.country)
         if known is None or known.usage is None:
             return True
-        offers = self._present(known, asyncio.get_running_loop().time())
-        if len(offers) < 2:
+        self._forget(known, asyncio.get_running_loop().time())
+        if len(known.seen) < 2:
             return True
         usage = known.usage
-        weights = {offer: self._weights.get(offer, 1.0) for offer in offers}
-        share = usage.usable * weights.get(request.offer, 1.0) / sum(weights.values())
+        share = usage.usable * self._weight(request.offer) / known.weight
         # Rounded down, so that the handful of IPs of a small pool is not held back.
         kept = int(self._reserve * (usage.usable - 1))
         return usage.free > kept or usage.busy.get(request.offer, 0) < share
@@ -92,11 +97,17 @@ class Shares:
             known.usage.free -= ips
             known.usage.busy[request.offer] = known.usage.busy.get(request.offer, 0) + ips
 
-    def _present(self, known: _Country, now: float) -> Mapping[str, float]:
-        """Returns the offers that were seen lately; the others are forgotten."""
-        if any(now - seen > _SEEN_SECONDS for seen in known.seen.values()):
-            known.seen = {offer: seen for offer, seen in known.seen.items() if now - seen <= _SEEN_SECONDS}
-        return known.seen
+    def _weight(self, offer: str) -> float:
+        return self._weights.get(offer, 1.0)
+
+    def _forget(self, known: _Country, now: float) -> None:
+        """Drops the offers that were not seen lately."""
+        while known.seen:
+            offer, seen = next(iter(known.seen.items()))
+            if now - seen <= _SEEN_SECONDS:
+                return
+            del known.seen[offer]
+            known.weight -= self._weight(offer)
 
     async def _count(self, country: str, known: _Country) -> None:
         loop = asyncio.get_running_loop()
