@@ -4,15 +4,18 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
+from libs.common import logs
 from libs.common.countries import country_fault
 from libs.common.errors import Violation, invalid_request
 from libs.common.pb.clicktrace.gateway.v1 import gateway_pb2 as pb
 from libs.common.pb.clicktrace.gateway.v1 import gateway_pb2_grpc
 from libs.common.rpc import times
-from libs.common.rpc.auth import HasMetadata, require_operator
+from libs.common.rpc.auth import Called, HasMetadata, actor, require_operator
 from services.gateway.checks import Check
 from services.gateway.model import FallbackPolicy, MergePolicy, Mode, Offer, Rename, UserAgentPolicy
 from services.gateway.offers import unknown_offer
+
+log = logs.get(__name__)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _NAME_RULE = 'must be 1 to 64 of a-z, A-Z, 0-9, ".", "_", "-", beginning with a letter or digit'
@@ -77,10 +80,11 @@ class OfferAdmin(gateway_pb2_grpc.OfferAdminServicer):
         self._max_wait = max_wait
         self._webhooks = webhooks
 
-    async def CreateOffer(self, request: pb.CreateOfferRequest, context: HasMetadata) -> pb.CreateOfferResponse:
+    async def CreateOffer(self, request: pb.CreateOfferRequest, context: Called) -> pb.CreateOfferResponse:
         """Creates an offer; clicks through this gateway see it when the call returns, through others a moment later."""
         require_operator(context, self._token)
         offer = await self._offers.insert(self._read(request.offer))
+        log.info("offer.changed", actor=actor(context), action="create", offer=offer.name)
         await self._book.reload(offer.name)
         return pb.CreateOfferResponse(offer=self._message(offer))
 
@@ -103,7 +107,7 @@ class OfferAdmin(gateway_pb2_grpc.OfferAdminServicer):
             next_page_token=shown[-1].name if len(offers) > size else "",
         )
 
-    async def UpdateOffer(self, request: pb.UpdateOfferRequest, context: HasMetadata) -> pb.UpdateOfferResponse:
+    async def UpdateOffer(self, request: pb.UpdateOfferRequest, context: Called) -> pb.UpdateOfferResponse:
         """Changes the fields of an offer that the mask names; clicks that run keep the offer they began with."""
         require_operator(context, self._token)
         name = _named(request.offer.name, "offer.name")
@@ -117,13 +121,15 @@ class OfferAdmin(gateway_pb2_grpc.OfferAdminServicer):
             return self._read(message)
 
         offer = await self._offers.change(name, change)
+        log.info("offer.changed", actor=actor(context), action="update", offer=name, fields=sorted(paths))
         await self._book.reload(name)
         return pb.UpdateOfferResponse(offer=self._message(offer))
 
-    async def DeleteOffer(self, request: pb.DeleteOfferRequest, context: HasMetadata) -> pb.DeleteOfferResponse:
+    async def DeleteOffer(self, request: pb.DeleteOfferRequest, context: Called) -> pb.DeleteOfferResponse:
         """Deletes an offer."""
         require_operator(context, self._token)
         await self._offers.delete(_named(request.name))
+        log.info("offer.changed", actor=actor(context), action="delete", offer=request.name)
         await self._book.reload(request.name)
         return pb.DeleteOfferResponse()
 

@@ -4,13 +4,16 @@ import re
 from collections.abc import Sequence
 from typing import Protocol
 
+from libs.common import logs
 from libs.common.pb.clicktrace.gateway.v1 import gateway_pb2 as pb
 from libs.common.pb.clicktrace.gateway.v1 import gateway_pb2_grpc
 from libs.common.rpc import times
-from libs.common.rpc.auth import HasMetadata, require_operator
+from libs.common.rpc.auth import Called, HasMetadata, actor, require_operator
 from services.gateway.admin import page_size
 from services.gateway.checks import Check
 from services.gateway.model import Undelivered
+
+log = logs.get(__name__)
 
 _CLICK_ID = re.compile(r"[0-9a-f]{32}")
 _MOST_CLICKS = 1_000
@@ -55,7 +58,7 @@ class WebhookAdmin(gateway_pb2_grpc.WebhookAdminServicer):
             next_page_token=shown[-1].click_id if len(webhooks) > size else "",
         )
 
-    async def RetryWebhooks(self, request: pb.RetryWebhooksRequest, context: HasMetadata) -> pb.RetryWebhooksResponse:
+    async def RetryWebhooks(self, request: pb.RetryWebhooksRequest, context: Called) -> pb.RetryWebhooksResponse:
         """Has dead letters tried again."""
         require_operator(context, self._token)
         check = Check()
@@ -65,7 +68,9 @@ class WebhookAdmin(gateway_pb2_grpc.WebhookAdminServicer):
         for number, click_id in enumerate(request.click_ids[:_MOST_CLICKS]):
             check.that(bool(_CLICK_ID.fullmatch(click_id)), f"click_ids[{number}]", "must be the id of a click")
         check.finish()
-        return pb.RetryWebhooksResponse(retried=await self._outbox.retry(request.click_ids, request.offer))
+        retried = await self._outbox.retry(request.click_ids, request.offer)
+        log.info("webhook.retried", actor=actor(context), offer=request.offer or None, webhooks=retried)
+        return pb.RetryWebhooksResponse(retried=retried)
 
 
 def _offer(check: Check, name: str) -> None:

@@ -7,8 +7,7 @@ from grpc import aio
 
 from libs.common.errors import Violation, invalid_request
 from libs.common.pb.clicktrace.pool.v1 import pool_pb2, pool_pb2_grpc
-from libs.common.rpc import callers
-from libs.common.rpc.auth import require_operator
+from libs.common.rpc.auth import actor, require_operator
 from libs.common.rpc.times import to_timestamp
 from libs.common.settings import Address
 from services.pool_manager import messages, validation
@@ -178,9 +177,7 @@ class PoolAdminServicer(pool_pb2_grpc.PoolAdminServicer):
     def _operator(self, context: Context) -> str:
         """Returns who asks, once the operator token has been seen."""
         require_operator(context, self._operator_token)
-        caller = callers.current()
-        peer = f"{caller} at {context.peer()}" if caller else context.peer()
-        return messages.actor(peer, context.invocation_metadata())
+        return actor(context)
 
 
 def _country(value: str) -> str:

@@ -1,6 +1,5 @@
 """Operators' messages to and from the model."""
 
-from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -219,10 +218,3 @@ def estimate_response(
         ),
         time_to_exhaustion=None if left is None else to_duration(left),
     )
-
-
-def actor(peer: str, metadata: Iterable[tuple[str, str | bytes]] | None) -> str:
-    """Names who asked for a change: what the metadata `x-operator` says, and from where the call came."""
-    values: Mapping[str, str | bytes] = dict(metadata or ())
-    name = values.get("x-operator", "")
-    return f"{name[:64]} from {peer}" if isinstance(name, str) and name else peer

@@ -16,6 +16,22 @@ class HasMetadata(Protocol):
         ...
 
 
+class Called(HasMetadata, Protocol):
+    """A servicer context that knows its caller."""
+
+    def peer(self) -> str:
+        """Returns from where the call came."""
+        ...
+
+
+def actor(context: Called) -> str:
+    """Names who asks: what the metadata `x-operator` says, what the certificate says, and from where the call came."""
+    caller = callers.current()
+    peer = f"{caller} at {context.peer()}" if caller else context.peer()
+    name = dict(context.invocation_metadata() or ()).get("x-operator", "")
+    return f"{name[:64]} from {peer}" if isinstance(name, str) and name else peer
+
+
 def require_operator(context: HasMetadata, token: str) -> None:
     """Passes when the caller's certificate is an operator's, or the call carries `authorization: Bearer TOKEN`.
 

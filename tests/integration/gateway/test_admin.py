@@ -4,6 +4,7 @@ import asyncio
 
 import grpc
 import pytest
+import structlog
 from google.protobuf.field_mask_pb2 import FieldMask
 from grpc import aio
 
@@ -259,3 +260,21 @@ async def test_reading_needs_the_token_too_where_reads_are_protected(database: s
             assert (await error_of(call)).reason == "OPERATOR_TOKEN_REQUIRED"
         known = [("authorization", "Bearer s3cret")]
         assert not (await w.clicks.ListClicks(pb.ListClicksRequest(), metadata=known)).clicks
+
+
+async def test_the_log_says_who_changed_an_offer(database: str) -> None:
+    async with world(database, operator_token="s3cret") as w:
+        known = [("authorization", "Bearer s3cret"), ("x-operator", "anna")]
+        offer = pb.Offer(name="demo", tracking_url=CHAIN)
+        with structlog.testing.capture_logs() as logs:
+            await w.offers.CreateOffer(pb.CreateOfferRequest(offer=offer), metadata=known)
+            await w.offers.UpdateOffer(update(pb.Offer(name="demo", mode=pb.BEACON), "mode"), metadata=known)
+            await w.offers.DeleteOffer(pb.DeleteOfferRequest(name="demo"), metadata=known)
+    changes = [entry for entry in logs if entry["event"] == "offer.changed"]
+    assert [(entry["action"], entry.get("fields")) for entry in changes] == [
+        ("create", None),
+        ("update", ["mode"]),
+        ("delete", None),
+    ]
+    assert all(entry["actor"].startswith("anna from ipv4:127.0.0.1") for entry in changes)
+    assert "s3cret" not in str(logs)
