@@ -208,7 +208,7 @@ CALLS = [
     call
     for path in OTHERS
     for block in re.findall(r"^```sh\n(.*?)^```", path.read_text(), re.MULTILINE | re.DOTALL)
-    for call in re.findall(r"^grpcurl (?:.*\\\n)*.*\n", block, re.MULTILINE)
+    for call in re.findall(r"^(?:grpc|c)url (?:.*\\\n)*.*\n", block, re.MULTILINE)
 ]
 
 
@@ -217,7 +217,9 @@ def test_the_calls_of_the_other_documents(system: System, call: str) -> None:
     script = re.sub(r"Bearer [\w-]+", f"Bearer {TOKEN}", call)
     if "authorization" not in script:
         # Written for a system that lets everybody read.
-        script = script.replace("grpcurl ", f"grpcurl -H 'authorization: Bearer {TOKEN}' ", 1)
+        script = script.replace("url ", f"url -H 'authorization: Bearer {TOKEN}' ", 1)
+    if script.startswith("curl"):
+        script = script.replace("curl ", "curl --fail ", 1)
     if "-max-time" in script:
         # A stream that is cut off after a while, as it is meant to be, and by nothing else.
         script = f'said=$({script.strip()} 2>&1) || true; echo "$said"; grep -q \'Code: DeadlineExceeded\' <<<"$said"'
