@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+import re
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -25,7 +27,8 @@ from local.authority import Authority
 from tests.conftest import SCHEMAS
 from tests.integration.gateway.world import lands_on, world
 from tests.integration.pool_manager.rig import ROOT, Manager, serve_in_process
-from tests.support.cluster import PASSWORD, SUPERUSER, Cluster, cluster, clusters, debian, pgbouncer, run, versions
+from tests.support.cluster import PASSWORD, SUPERUSER, Cluster, cluster, clusters, debian, pgbouncer, versions
+from tests.support.docs import commands
 
 
 async def migrated(url: str) -> None:
@@ -215,6 +218,14 @@ async def test_a_standby_is_refused_with_what_to_do() -> None:
             assert PASSWORD.encode() not in output
 
 
+async def test_the_primary_is_found_whichever_host_is_named_first() -> None:
+    async with pair() as (primary, standby, _):
+        url = f"postgresql://{SUPERUSER}:{PASSWORD}@127.0.0.1:{standby.port},127.0.0.1:{primary.port}/postgres"
+        async with serve_in_process(url, cooldown=60) as manager:
+            await manager.provision(1)
+            await leased(manager, "on the second host")
+
+
 async def test_leases_outlive_a_failover() -> None:
     """The primary dies, the standby becomes it: what was leased stays leased, and work goes on by itself."""
     async with pair() as (primary, standby, url), serve_in_process(url, cooldown=60) as manager:
@@ -243,6 +254,19 @@ async def test_leases_outlive_a_failover() -> None:
         await released(manager, held)
 
 
+def by_hand(on: Cluster, command: str) -> None:
+    """Runs a command as it stands in the docs, beside a server."""
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=on.directory, capture_output=True, text=True, check=False,
+        env={
+            "PATH": f"{Path(sys.executable).parent}:{on.programs}:{os.defpath}",
+            "PYTHONPATH": str(ROOT),
+            "DATABASE_URL": on.url(),
+        },
+    )  # fmt: skip
+    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+
+
 async def test_a_backup_that_is_restored_honours_leases_and_rests(server: Cluster) -> None:
     """By the commands of docs/database.md: dump, restore into a fresh server, go on."""
     await migrated(server.url())
@@ -256,20 +280,14 @@ async def test_a_backup_that_is_restored_honours_leases_and_rests(server: Cluste
         w.tracer.script = lands_on("http://landing.example/?clickid=7")
         click_id = (await w.click("offer=demo&gclid=kept")).click_id
         await w.record(click_id)
-    dump = server.directory / "clicktrace.dump"
-    run(server.programs / "pg_dump", "--format=custom", "--no-owner", "--no-acl", f"--file={dump}", server.url())
+    (dump,) = commands("docs/database.md", "pg_dump")
+    by_hand(server, dump)
 
     with cluster(server.programs) as fresh:
-        run(
-            fresh.programs / "pg_restore",
-            "--no-owner",
-            "--no-acl",
-            "--exit-on-error",
-            f"--dbname={fresh.url()}",
-            str(dump),
-        )
-        fresh.sql("SELECT pool.make_role(), clicks.make_role()")
-        await migrated(fresh.url())
+        shutil.copy(server.directory / "clicktrace.dump", fresh.directory)
+        for program in ("pg_restore", "psql", "python"):
+            for command in commands("docs/database.md", program):
+                by_hand(fresh, command)
         async with serve_in_process(fresh.url(), cooldown=60) as manager:
             only = await leased(manager, "third")
             assert len({held.proxy.ip_address, spent.proxy.ip_address, only.proxy.ip_address}) == 3
@@ -280,6 +298,9 @@ async def test_a_backup_that_is_restored_honours_leases_and_rests(server: Cluste
             await manager.leases.Heartbeat(pool_pb2.HeartbeatRequest(lease_id=held.lease_id, fence=held.fence))
             assert await released(manager, spent) == rests_until
             await released(manager, held)
+        fresh.sql(re.findall("`(UPDATE ip_rotation_pool .*?)`", (ROOT / "docs/database.md").read_text(), re.DOTALL)[0])
+        left = fresh.sql("SELECT min(available_at) - now() > interval '70 seconds' FROM ip_rotation_pool")
+        assert left == "t"
         async with world(fresh.url()) as w:
             assert (await w.record(click_id)).status == gateway_pb2.COMPLETED
             assert (await w.offers.GetOffer(gateway_pb2.GetOfferRequest(name="demo"))).offer.name == "demo"
