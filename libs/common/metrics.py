@@ -63,14 +63,22 @@ class BoundedGauges(Bounded[Gauge]):
 
     def replace(self, now: Iterable[tuple[Sequence[str], float]]) -> None:
         """Sets the gauges of a family to what is true now; children that are not named any more go."""
-        named: set[tuple[str, ...]] = set()
-        for values, value in now:
-            key = tuple(values)
-            named.add(key)
-            self.of(*key).set(value)
-        for key in self._children.keys() - named:
+        values = {tuple(labels): value for labels, value in now}
+        for key in self._children.keys() - values.keys():
             self._family.remove(*key)
             del self._children[key]
+        # Those for which there is no room share one child, which shows their sum.
+        shared: dict[Gauge, float] = {}
+        for key, value in values.items():
+            child = self.of(*key)
+            if key in self._children:
+                child.set(value)
+            else:
+                shared[child] = shared.get(child, 0.0) + value
+        for child, total in shared.items():
+            child.set(total)
+        if values and not shared:
+            self._family.remove(*(OTHER for _ in next(iter(values))))
 
 
 def exemplar() -> dict[str, str] | None:

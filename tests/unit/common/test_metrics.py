@@ -40,6 +40,17 @@ def test_gauges_that_are_not_named_any_more_go(registry: CollectorRegistry) -> N
     assert registry.get_sample_value("ips", {"country": "gb"}) is None
 
 
+def test_gauges_for_which_there_is_no_room_are_added_up(registry: CollectorRegistry) -> None:
+    family = BoundedGauges(Gauge("ips", "IPs.", ["country"], registry=registry), most=2)
+    family.replace([([country], 2) for country in ("us", "gb", "de", "fr")])
+    assert registry.get_sample_value("ips", {"country": "OTHER"}) == 4
+    # Who goes makes room.
+    family.replace([([country], 3) for country in ("us", "fr")])
+    assert registry.get_sample_value("ips", {"country": "fr"}) == 3
+    assert registry.get_sample_value("ips", {"country": "gb"}) is None
+    assert registry.get_sample_value("ips", {"country": "OTHER"}) is None
+
+
 def test_only_a_recorded_trace_is_an_exemplar() -> None:
     for flags, expected in ((trace.TraceFlags(1), {"trace_id": "0" * 31 + "5"}), (trace.TraceFlags(0), None)):
         context = trace.SpanContext(5, 6, is_remote=False, trace_flags=flags)
