@@ -73,7 +73,11 @@ class ClickReader(Protocol):
     """The click log."""
 
     async def page(self, wanted: ClickFilter, after: str, size: int) -> Sequence[ClickRecord]:
-        """Returns clicks, newest first."""
+        """Returns clicks, newest first, without hops."""
+        ...
+
+    async def get_many(self, click_ids: Sequence[str]) -> Sequence[ClickRecord]:
+        """Returns clicks, whole, in order."""
         ...
 
 
@@ -167,6 +171,7 @@ class Board:
         self._pool_problem = ""
         self._estimate: SizeAnswer | None = None
         self._parts: dict[str, str] = {}
+        self._whole = b""
         self._recent = {kind: deque[ClickRecord](maxlen=_SHOWN) for kind in (True, False)}
         self._fresh = {kind: deque[ClickRecord](maxlen=_SHOWN_A_FRAME) for kind in (True, False)}
         self._arrived = 0
@@ -201,6 +206,7 @@ class Board:
             # The next to look begins with what is known then, not with what was.
             self._image, self._rates = PoolImage(), Rates()
             self._parts.clear()
+            self._whole = b""
             self._points.clear()
 
     def close(self) -> None:
@@ -231,7 +237,7 @@ class Board:
             except ClicktraceError as error:
                 self._pool_problem = error.reason
                 log.warning("console.pool_unread", reason=error.reason)
-                await asyncio.sleep(_RETRY)
+            await asyncio.sleep(_RETRY)
 
     async def _watch_clicks(self) -> None:
         loaded = False
@@ -239,7 +245,8 @@ class Board:
             try:
                 with self._sources.feed.watch("") as records:
                     if not loaded:
-                        for record in reversed(await self._sources.log.page(ClickFilter(), "", _SHOWN)):
+                        newest = await self._sources.log.page(ClickFilter(), "", _SHOWN)
+                        for record in await self._sources.log.get_many([one.click_id for one in newest]):
                             self._note(record)
                         loaded = True
                     async for record in records:
@@ -296,6 +303,7 @@ class Board:
             if frame:
                 frame["now"] = self._pool_now()
                 text = _event(frame)
+                self._whole = b""
                 for viewer in tuple(self._viewers):
                     viewer.push(text)
 
@@ -323,7 +331,11 @@ class Board:
         return frame
 
     def _snapshot(self) -> bytes:
-        """Renders everything."""
+        """Returns the whole picture as the last frame has left it, rendered once for all who begin between two."""
+        self._whole = self._whole or self._render_whole()
+        return self._whole
+
+    def _render_whole(self) -> bytes:
         running = self._running()
         recent = sorted((*self._recent[True], *self._recent[False]), key=lambda record: record.click_id)
         return _event(

@@ -48,7 +48,8 @@ class Rates:
 
     def demand(self, seconds: float) -> float:
         """How many IPs a second were wanted over the last seconds, those that were not to be had included."""
-        return max(self._rate(seconds, 1), self._rate(seconds, 4))
+        # A few clicks after a silence are no rate yet.
+        return max(self._rate(seconds, column, least=seconds / 3) for column in (1, 4))
 
     def clicks(self, seconds: float) -> float:
         """Clicks a second over the last seconds."""
@@ -63,10 +64,10 @@ class Rates:
         counted = last_clicks - clicks
         return (last_fallbacks - fallbacks) / counted if counted else None
 
-    def _rate(self, seconds: float, column: int) -> float:
+    def _rate(self, seconds: float, column: int, *, least: float = 0.0) -> float:
         if not self._samples:
             return 0.0
         last = self._samples[-1]
         first = next((sample for sample in self._samples if last[0] - sample[0] <= seconds), last)
-        span = last[0] - first[0]
+        span = max(least, last[0] - first[0])
         return (last[column] - first[column]) / span if span > 0 else 0.0
