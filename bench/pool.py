@@ -34,7 +34,7 @@ from local.postgres import EmbeddedPostgres
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "bench" / "results" / "pool.json"
 CALLERS = 64
-# As many connections for the usual way as pharox has threads.
+# As many callers as the usual way has connections, and pharox threads.
 PEERS = 16
 SECONDS = 2.0
 ROUNDS = 3
@@ -178,7 +178,7 @@ async def paced(step: Callable[[int], Awaitable[int]], calls_per_second: float, 
     return times
 
 
-async def batches(port: int, seconds: float = SECONDS, callers: int = 8) -> float:
+async def batches(port: int, seconds: float = SECONDS) -> float:
     """Returns how many pairs a second go through BatchLease and BatchRelease of 32."""
     async with client(port) as (stub, _):
 
@@ -192,7 +192,7 @@ async def batches(port: int, seconds: float = SECONDS, callers: int = 8) -> floa
             await stub.BatchRelease(pb.BatchReleaseRequest(requests=ends))
             return len(leases)
 
-        return (await rate(callers, pairs, seconds))[0]
+        return (await rate(PEERS, pairs, seconds))[0]
 
 
 async def pharox(url: str) -> tuple[float, float]:
