@@ -96,15 +96,15 @@ async def test_a_change_that_cannot_be_recorded_is_not_made(manager: Manager, po
     await manager.provision(1)
     held = await lease(manager, "a")
     await pool.execute("ALTER TABLE pool.audit ADD CONSTRAINT is_full CHECK (actor = '') NOT VALID")
-    for call in (
-        manager.admin.ProvisionProxies(
-            pb.ProvisionProxiesRequest(proxies=[pb.ProxySpec(ip_address="x", ip_port=1, country="us")])
-        ),
-        manager.admin.UpdateProxies(pb.UpdateProxiesRequest(proxy_ids=[1], action=pb.DRAIN)),
-        manager.admin.DeleteProxies(pb.DeleteProxiesRequest(proxy_ids=[1], revoke_leases=True)),
-        manager.admin.RevokeLease(pb.RevokeLeaseRequest(lease_id=held.lease_id)),
-    ):
-        assert (await failure(call)).code is Code.INTERNAL
+    added = pb.ProvisionProxiesRequest(proxies=[pb.ProxySpec(ip_address="x", ip_port=1, country="us")])
+    drained = pb.UpdateProxiesRequest(proxy_ids=[1], action=pb.DRAIN)
+    deleted = pb.DeleteProxiesRequest(proxy_ids=[1], revoke_leases=True)
+    revoked = pb.RevokeLeaseRequest(lease_id=held.lease_id)
+    # One after the other: each has its own deadline.
+    assert (await failure(manager.admin.ProvisionProxies(added))).code is Code.INTERNAL
+    assert (await failure(manager.admin.UpdateProxies(drained))).code is Code.INTERNAL
+    assert (await failure(manager.admin.DeleteProxies(deleted))).code is Code.INTERNAL
+    assert (await failure(manager.admin.RevokeLease(revoked))).code is Code.INTERNAL
     status = (await manager.admin.GetPoolStatus(pb.GetPoolStatusRequest())).total
     assert (status.total, status.in_use, status.drained) == (1, 1, 0)
 
