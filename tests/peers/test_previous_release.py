@@ -1,0 +1,49 @@
+"""Old pods run beside new ones while a release rolls out: the previous release's code works over the new schema."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.system import ROOT
+
+# What the services do with a database, from the outside.
+TESTS = ("tests/integration/pool_manager/test_service.py", "tests/integration/gateway/test_click.py")
+
+
+def git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def previous() -> str:
+    """Returns the newest release that is not this one, or what PREVIOUS_RELEASE names."""
+    here = git("rev-parse", "HEAD")
+    for tag in git("tag", "--list", "v*", "--merged", "HEAD", "--sort=-version:refname").split():
+        if git("rev-parse", f"{tag}^{{commit}}") != here:
+            return tag
+    return ""
+
+
+@pytest.mark.timeout(600)
+def test_the_previous_release_works_over_the_new_schema(tmp_path: Path) -> None:
+    release = os.environ.get("PREVIOUS_RELEASE") or previous()
+    if not release:
+        pytest.skip("there is no release before this one")
+    archive = tmp_path / "release.tar"
+    git("archive", "--output", str(archive), release)
+    old = tmp_path / "release"
+    shutil.unpack_archive(archive, old)
+    for service in ("pool_manager", "gateway"):
+        migrations = old / "services" / service / "migrations"
+        for file in migrations.glob("*.sql"):
+            file.unlink()
+        for file in (ROOT / "services" / service / "migrations").glob("*.sql"):
+            shutil.copy(file, migrations)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *TESTS],
+        cwd=old, env=os.environ | {"PYTHONPATH": str(old)}, capture_output=True, text=True, check=False, timeout=500,
+    )  # fmt: skip
+    assert done.returncode == 0, f"{release}: {done.stdout[-4000:]}"
