@@ -137,7 +137,15 @@ async def saturate(click: Callable[[], Awaitable[Answer]], seconds: float) -> in
 @asynccontextmanager
 async def single(stack: Stack) -> AsyncIterator[tuple[int, int]]:
     """Runs the single-process version and yields its pid and port."""
-    command = [sys.executable, "-m", "bench.single", stack.url, str(stack.network_port), f"http://start.test{CHAIN}"]
+    command = [
+        sys.executable,
+        "-m",
+        "bench.child",
+        "bench.single",
+        stack.url,
+        str(stack.network_port),
+        f"http://start.test{CHAIN}",
+    ]
     process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=subprocess.PIPE)
     try:
         if process.stdout is None:

@@ -24,7 +24,7 @@ from local.readiness import GrpcHealth, HttpOk, Probe
 
 HOST = "127.0.0.1"
 SERVICES = ("gateway", "pool_manager", "tracer")
-_PATIENCE = 60.0
+_PATIENCE = 90.0
 _SCHEMAS = {"pool": "services.pool_manager.migrations", "clicks": "services.gateway.migrations"}
 _PER_NET = 250
 
@@ -75,7 +75,7 @@ class Instance:
         """Starts it and returns when it is ready."""
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", f"services.{self.service}"),
+                *(sys.executable, "-m", "bench.child", f"services.{self.service}"),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -179,7 +179,7 @@ class Network:
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "bench.network"], cwd=ROOT, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-m", "bench.child", "bench.network"], cwd=ROOT, stdout=subprocess.PIPE, text=True
         )
         if self._process.stdout is None:
             raise AssertionError("stdout is a pipe")
