@@ -19,12 +19,12 @@ import pycurl
 import uvloop
 
 from libs.common import logs
+from libs.common.lifecycle import tune_garbage_collection
 from libs.common.rpc.server import Server
 from libs.common.settings import Address
 from services.tracer.driver import Driver
 from services.tracer.fetcher import Fetcher, TlsTrust
 from services.tracer.guard import Guard
-from services.tracer.main import tune_garbage_collection
 from services.tracer.model import Proxy, Result, StopReason, TraceRequest
 from services.tracer.servicer import Tracer
 from services.tracer.walker import Settings, Walk

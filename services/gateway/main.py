@@ -112,6 +112,7 @@ async def serve(config: GatewaySettings, stop: asyncio.Event) -> None:
     spans = telemetry.setup("gateway")
     try:
         async with gateway(config, stop):
+            lifecycle.tune_garbage_collection()
             log.info("gateway.ready")
             await stop.wait()
             await asyncio.sleep(config.drain_delay)

@@ -104,6 +104,7 @@ async def serve(config: PoolSettings, stop: asyncio.Event) -> None:
                 health_address=config.health_listen,
                 admin_address=config.admin_listen,
             ):
+                lifecycle.tune_garbage_collection()
                 await stop.wait()
     finally:
         leases.close()

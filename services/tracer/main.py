@@ -1,7 +1,6 @@
 """Wires the tracer together, top to bottom."""
 
 import asyncio
-import gc
 import sys
 from dataclasses import replace
 
@@ -37,16 +36,6 @@ def main() -> None:
         sys.exit(f"The tracer cannot serve: {error}")
 
 
-def tune_garbage_collection() -> None:
-    """Makes collections rare: what is there by now stays for good, and a walk leaves no cycles behind.
-
-    Saves 5 % of the CPU of a walk, measured.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 20, 100)
-
-
 async def run(chosen: TracerSettings, stop: asyncio.Event) -> None:
     """Serves until `stop` is set, then drains: walks finish within the grace, and what is left is cancelled."""
     guard = Guard(
@@ -74,7 +63,7 @@ async def run(chosen: TracerSettings, stop: asyncio.Event) -> None:
                 admin_address=chosen.admin_listen,
             )
             async with server:
-                tune_garbage_collection()
+                lifecycle.tune_garbage_collection()
                 await stop.wait()
                 patience = chosen.drain_delay + max(0.0, chosen.grace - _RESULT_SECONDS)
                 asyncio.get_running_loop().call_later(patience, tracer.stop_walks)
