@@ -15,7 +15,6 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +24,13 @@ from grpc import aio
 
 from bench.pool_peers import one_by_one
 from bench.pool_server import EMPTY
+from bench.report import ROOT, Row, publish
 from libs.common.migrate import migrate
 from libs.common.pb.clicktrace.pool.v1 import pool_pb2 as pb
 from libs.common.pb.clicktrace.pool.v1 import pool_pb2_grpc
 from libs.common.rpc.times import to_duration
 from local.postgres import EmbeddedPostgres
 
-ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "bench" / "results" / "pool.json"
 CALLERS = 64
 # As many callers as the usual way has connections, and pharox threads.
 PEERS = 16
@@ -42,17 +40,6 @@ BATCH = 32
 PLAIN, FEW, MANY = 20_000, 1_000, 1_000_000
 
 _numbers = itertools.count()
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the report; `passed` is None where there is no limit to keep."""
-
-    name: str
-    value: float
-    unit: str
-    limit: str = ""
-    passed: bool | None = None
 
 
 @contextmanager
@@ -301,12 +288,7 @@ def main() -> int:
         EmbeddedPostgres(Path(directory)) as postgres,
     ):
         report = uvloop.run(measure(postgres.url))
-    for row in report:
-        verdict = "" if row.passed is None else f"{row.limit:>8}  {'ok' if row.passed else 'MISSED'}"
-        print(f"{row.name:44} {row.value:>12,.3f} {row.unit:8}{verdict}")
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps([asdict(row) for row in report], indent=2), encoding="utf-8")
-    return int(any(row.passed is False for row in report))
+    return 0 if publish("pool", report) else 1
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What a measurement says: lines with their limits, printed as a table and written down as JSON."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -30,11 +30,13 @@ def at_least(name: str, value: float, limit: float, unit: str = "") -> Row:
     return Row(name, value, unit, f">= {limit:g}", value >= limit)
 
 
-def publish(name: str, rows: Sequence[Row]) -> bool:
-    """Prints a report, writes it to bench/results, and returns whether every limit was kept."""
+def publish(name: str, rows: Iterable[Row]) -> bool:
+    """Prints lines as they come, writes them to bench/results, and returns whether every limit was kept."""
+    shown = []
     for row in rows:
         verdict = "" if row.passed is None else f"{row.limit:>8}  {'ok' if row.passed else 'MISSED'}"
-        print(f"{row.name:62} {row.value:>12,.3f} {row.unit:10}{verdict}")
+        print(f"{row.name:62} {row.value:>12,.3f} {row.unit:10}{verdict}", flush=True)
+        shown.append(row)
     _RESULTS.mkdir(exist_ok=True)
-    (_RESULTS / f"{name}.json").write_text(json.dumps([asdict(row) for row in rows], indent=2), encoding="utf-8")
-    return all(row.passed is not False for row in rows)
+    (_RESULTS / f"{name}.json").write_text(json.dumps([asdict(row) for row in shown], indent=2), encoding="utf-8")
+    return all(row.passed is not False for row in shown)

@@ -13,13 +13,11 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 
+from bench.report import ROOT, Row, publish
 from bench.walkers import AT_ONCE, PASSWORD, REDIRECTS, START, USER
 
-ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "bench" / "results" / "tracer.json"
 ROUNDS = 3
 TRACES = 100
 """In one batch; see `bench.walkers`."""
@@ -34,17 +32,6 @@ class Limit:
     ours: str
     other: str
     at_most: float
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the report; `passed` is None where there is no limit to keep."""
-
-    name: str
-    value: float
-    unit: str
-    limit: str = ""
-    passed: bool | None = None
 
 
 LIMITS = (Limit("engine", "bare", 3.0), Limit("engine", "aiohttp", 0.5), Limit("service", "aiohttp", 1.5))
@@ -151,15 +138,9 @@ def chain() -> Iterator[int]:
 def main() -> None:
     """Prints what was measured, writes it down, and exits with 1 if a promise is not kept."""
     print(f"A trace of {REDIRECTS + 1} requests through a forward proxy, {AT_ONCE} at once; the best batch counts.")
-    rows = []
     with chain() as port:
-        for row in measure(port):
-            verdict = f"  ({row.limit}: {'yes' if row.passed else 'NO'})" if row.limit else ""
-            print(f"{row.name:44} {row.value:>10,.3f} {row.unit:8}{verdict}", flush=True)
-            rows.append(row)
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps([asdict(row) for row in rows], indent=2), encoding="utf-8")
-    sys.exit(0 if all(row.passed is not False for row in rows) else 1)
+        kept = publish("tracer", measure(port))
+    sys.exit(0 if kept else 1)
 
 
 if __name__ == "__main__":
