@@ -73,8 +73,8 @@ async def test_sigterm_answers_who_waits_lets_traces_end_within_their_grace_and_
 ) -> None:
     await lab.add_proxies(3)
     patient = await lab.offer("patient")
-    late = await lab.offer("late", max_wait=0.2)
-    never = await lab.offer("never", tracking_url=lab.url("/never"), max_wait=0.2)
+    late = await lab.offer("late", mode=pb.BEACON)
+    never = await lab.offer("never", tracking_url=lab.url("/never"), mode=pb.BEACON)
     lab.chain("", "clickid=1", gate="/1")
     lab.gates["/never"] = asyncio.Event()
     async with gateways(quick, 1, grace="2s") as (gateway,):

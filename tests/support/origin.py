@@ -95,7 +95,7 @@ class RawServer:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Waits until a condition on this server holds; looked at after each request and connection."""
-        async with asyncio.timeout(10), self._changed:
+        async with asyncio.timeout(30), self._changed:
             await self._changed.wait_for(condition)
 
     async def serve(self, wire: Wire, connection: int) -> None:
