@@ -81,7 +81,7 @@ async def test_an_ip_that_failed_is_time_added_by_us(database: str) -> None:
 
 async def test_a_fallback_is_counted_with_its_reason_and_what_it_lost(database: str) -> None:
     async with world(database) as w:
-        await w.offer("slow", max_wait={"nanos": 200_000_000})
+        await w.offer("slow", max_wait={"seconds": 1})
         gate = asyncio.Event()
         w.tracer.script = waits_for(gate, lands_on("http://shop.example/l?clickid=c1&sub=2&gclid=g1"))
         change = Change()
