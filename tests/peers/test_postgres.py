@@ -7,11 +7,11 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
 import pytest
@@ -30,6 +30,8 @@ from tests.integration.pool_manager.rig import ROOT, Manager, serve_in_process
 from tests.support.cluster import PASSWORD, SUPERUSER, Cluster, cluster, clusters, debian, pgbouncer, versions
 from tests.support.docs import commands
 
+T = TypeVar("T")
+
 
 async def migrated(url: str) -> None:
     for schema, package in SCHEMAS.items():
@@ -41,15 +43,6 @@ async def leased(manager: Manager, request_id: str, *, ttl: float = 60, wait: fl
         request_id=request_id, country="us", holder="test", ttl=to_duration(ttl), wait=to_duration(wait)
     )
     return (await manager.leases.Lease(request)).lease
-
-
-async def leased_if_up(manager: Manager, request_id: str, *, wait: float = 0) -> pool_pb2.Lease | None:
-    try:
-        return await leased(manager, request_id, wait=wait)
-    except aio.AioRpcError as error:
-        if from_rpc_error(error).reason != "DATABASE_UNAVAILABLE":
-            raise
-        return None
 
 
 async def released(manager: Manager, lease: pool_pb2.Lease) -> datetime:
@@ -79,11 +72,21 @@ async def works(url: str) -> None:
 
 
 async def used(manager: Manager, request_id: str) -> None:
-    # A machine that is busy with other things may keep a database from answering in time; the request may be repeated.
-    while (lease := await leased_if_up(manager, request_id, wait=20)) is None:
-        await asyncio.sleep(0.1)
-    await manager.leases.Heartbeat(pool_pb2.HeartbeatRequest(lease_id=lease.lease_id, fence=lease.fence))
-    await released(manager, lease)
+    lease = await persistently(lambda: leased(manager, request_id, wait=20))
+    kept = pool_pb2.HeartbeatRequest(lease_id=lease.lease_id, fence=lease.fence)
+    await persistently(lambda: manager.leases.Heartbeat(kept))
+    await persistently(lambda: released(manager, lease))
+
+
+async def persistently(call: Callable[[], Awaitable[T]]) -> T:
+    """Makes a call, again while the database does not answer, as a busy machine may make it; repeats are safe."""
+    while True:
+        try:
+            return await call()
+        except aio.AioRpcError as error:
+            if from_rpc_error(error).reason != "DATABASE_UNAVAILABLE":
+                raise
+        await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("version", ["15", "16", "18"])
@@ -245,8 +248,7 @@ async def test_leases_outlive_a_failover() -> None:
         standby.sql("SELECT pg_reload_conf()")
         promoted = clock()
         async with asyncio.timeout(60):
-            while (third := await leased_if_up(manager, "after")) is None:
-                await asyncio.sleep(0.01)
+            third = await persistently(lambda: leased(manager, "after"))
         print(f"leases are granted again {clock() - promoted:.2f} s after the standby was promoted")
         assert len({held.proxy.ip_address, spent.proxy.ip_address, third.proxy.ip_address}) == 3
         await manager.leases.Heartbeat(pool_pb2.HeartbeatRequest(lease_id=held.lease_id, fence=held.fence))
