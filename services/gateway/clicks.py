@@ -39,6 +39,8 @@ _RECORD_PRESSED_WITHIN = 0.05
 _LEAST_TIME = 0.1
 # A record that is unfinished this long after the last moment its trace could end has no gateway any more.
 GIVE_UP_MARGIN = 15.0
+# Its lead over the same click ends before that: whoever comes when it shows as ABANDONED walks, and does not join it.
+LEAD_MARGIN = 10.0
 # A chain that broke may work again soon; but a visitor who reloads must not cost an IP each time.
 _FAILURE_KEPT = 30.0
 

@@ -26,7 +26,7 @@ from services.gateway import observing
 from services.gateway.admin import OfferAdmin
 from services.gateway.admission import Admission
 from services.gateway.background import Background
-from services.gateway.clicks import GIVE_UP_MARGIN, Clicks, Limits
+from services.gateway.clicks import LEAD_MARGIN, Clicks, Limits
 from services.gateway.console import offers as console_offers
 from services.gateway.console.board import Board, Sources
 from services.gateway.console.lookup import ClickLookup
@@ -152,7 +152,7 @@ async def gateway(config: GatewaySettings, stop: asyncio.Event) -> AsyncIterator
         pool = await stack.enter_async_context(PoolClient(around.pool, holder=holder, ttl=config.lease_ttl))
         background = Background(limit=config.max_traces)
         stack.push_async_callback(background.drain, config.grace)
-        joining = Joining(journeys, log_table, background, lead_for=config.trace_timeout + GIVE_UP_MARGIN)
+        joining = Joining(journeys, log_table, background, lead_for=config.trace_timeout + LEAD_MARGIN)
         landings = LastLandings()
         await landings.refresh(log_table, book)
         tracer = TracerClient(around.tracer)
