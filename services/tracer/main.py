@@ -51,7 +51,14 @@ async def run(chosen: TracerSettings, stop: asyncio.Event) -> None:
     with metrics.exposing(chosen.metrics_listen):
         async with Driver() as driver:
             fetcher = Fetcher(driver, guard, TlsTrust(chosen.trusted_file()))
-            tracer = Tracer(fetcher, guard, walks, max_traces=chosen.max_traces, allow_direct=chosen.allow_direct)
+            tracer = Tracer(
+                fetcher,
+                guard,
+                walks,
+                max_traces=chosen.max_traces,
+                allow_direct=chosen.allow_direct,
+                span_queries=chosen.span_queries,
+            )
             server = Server(
                 chosen.listen,
                 [replace(tracer.service, callers=chosen.gateway_identities)],

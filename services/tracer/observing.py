@@ -1,6 +1,6 @@
 """What a walk leaves behind for operators: one span per hop, one log line per hop and per walk, and metrics.
 
-Nothing here shows a query value, a fragment or a credential.
+Nothing here shows a fragment or a credential, and no query value unless a setting allows it in spans.
 """
 
 import logging
@@ -45,8 +45,8 @@ _PROXY_TIME = Bounded(
 )
 
 
-def observe_hop(request: TraceRequest, hop: Hop) -> None:
-    """Records a hop that has just ended."""
+def observe_hop(request: TraceRequest, hop: Hop, *, span_queries: bool = False) -> None:
+    """Records a hop that has just ended; its span shows the query of the URL only if `span_queries`."""
     _HOP_TIME.observe(hop.timing.total, exemplar())
     if hop.number == 0 and request.proxy is not None and hop.timing.connect is not None:
         _PROXY_TIME.of(request.proxy.provider).observe(hop.timing.connect)
@@ -69,17 +69,18 @@ def observe_hop(request: TraceRequest, hop: Hop) -> None:
             seconds=round(hop.timing.total, 4),
         )
     if recording:
-        _record_span(url, hop, request.proxy)
+        shown = url.without_fragment if span_queries else url.without_query
+        _record_span(url, shown, hop, request.proxy)
 
 
-def _record_span(url: urls.Url, hop: Hop, proxy: Proxy | None) -> None:
+def _record_span(url: urls.Url, shown: str, hop: Hop, proxy: Proxy | None) -> None:
     """Records the span of a hop afterwards, by the stable HTTP conventions; it is a child of the call's span."""
     end = time.time_ns()
     span = _tracer.start_span("GET", kind=SpanKind.CLIENT, start_time=end - int(hop.timing.total * 1e9))
     span.set_attributes(
         {
             "http.request.method": "GET",
-            "url.full": url.without_query,
+            "url.full": shown,
             "url.scheme": url.scheme,
             "server.address": url.host,
             "server.port": url.port,

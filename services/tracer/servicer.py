@@ -32,9 +32,12 @@ class Tracer(pb_grpc.TracerServicer):
         *,
         max_traces: int,
         allow_direct: bool,
+        span_queries: bool = False,
         write_patience: float = 30.0,
     ) -> None:
         """Takes at most `max_traces` walks at once, and walks without a proxy only if `allow_direct`.
+
+        Spans show the queries of URLs only if `span_queries`.
 
         A caller that leaves an event unread for `write_patience` seconds loses its walk.
         """
@@ -43,6 +46,7 @@ class Tracer(pb_grpc.TracerServicer):
         self._settings = settings
         self._max_traces = max_traces
         self._allow_direct = allow_direct
+        self._span_queries = span_queries
         self._write_patience = write_patience
         self._walks: set[Walk] = set()
         self._stopping = False
@@ -81,7 +85,7 @@ class Tracer(pb_grpc.TracerServicer):
             ):
                 async for event in events:
                     if isinstance(event, Hop):
-                        observing.observe_hop(asked, event)
+                        observing.observe_hop(asked, event, span_queries=self._span_queries)
                         await report.hop(event)
                     else:
                         observing.observe_result(asked, event)

@@ -35,6 +35,8 @@ class TracerSettings(ServerSettings):
     """Schemes that open an app, on top of those that are known."""
     user_agent: str = Field("Mozilla/5.0 (compatible; Clicktrace/0.1; redirect tracer)", pattern=r"^[\x20-\x7e]+$")
     """What a walk says of itself if its request says nothing."""
+    span_queries: bool = False
+    """Whether spans show the queries of URLs, which tell one visitor from another; for tracking down a fault."""
     lease_margin: Seconds = 0.5
     """How long before the end of its lease a walk leaves the proxy."""
     grace: Seconds = 65.0

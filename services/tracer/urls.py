@@ -63,9 +63,14 @@ class Url(NamedTuple):
         return self.href[:start] + self.href[start + len(userinfo) + 1 :]
 
     @property
+    def without_fragment(self) -> str:
+        """The URL without credentials and fragment."""
+        return self.public.partition("#")[0]
+
+    @property
     def without_query(self) -> str:
         """The URL without credentials, query and fragment: what logs and spans may show."""
-        return self.public.partition("#")[0].partition("?")[0]
+        return self.without_fragment.partition("?")[0]
 
     def with_fragment(self, fragment: str) -> "Url":
         """Returns the URL with that fragment, as it stood elsewhere."""

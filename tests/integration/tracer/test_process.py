@@ -137,3 +137,16 @@ async def test_a_span_for_each_hop_without_a_query_value() -> None:
     assert second.attributes["http.request.resend_count"] == 1
     assert second.attributes["url.full"] == "http://b.test/end"
     assert not re.search("money|secret|frag", str(spans))
+
+
+async def test_a_setting_lets_spans_show_queries_but_no_credentials() -> None:
+    async def respond(_request: Request, _wire: Wire) -> bytes:
+        return page("landed")
+
+    with OtlpSink() as sink:
+        settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": sink.endpoint, "TRACER_ALLOW_DIRECT": "true"}
+        async with tracer(**settings, TRACER_SPAN_QUERIES="true") as process, Origin(respond) as origin:
+            await process.client.trace(f"http://user:secret@127.0.0.1:{origin.port}/?gclid=money#frag")
+            process.running.terminate()
+            (span,) = (span for span in await sink.wait_for("GET") if span.name == "GET")
+    assert span.attributes["url.full"] == f"http://127.0.0.1:{origin.port}/?gclid=money"
