@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import aiohttp
+import grpc
 import pytest
 from grpc import aio
 from grpc_health.v1 import health_pb2
@@ -22,6 +23,7 @@ from libs.common.rpc.status import from_rpc_error
 from local.authority import Authority
 from local.plan import IDENTITIES
 from local.readiness import GrpcHealth, HttpOk
+from tests.integration.common.test_rpc_tls import listed
 from tests.support.processes import ServiceProcess
 from tests.support.system import ROOT, System, free_ports, state_directory
 
@@ -36,9 +38,16 @@ def probes() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def system(probes: dict[str, str]) -> Iterator[System]:
+def tracer_admin() -> str:
+    """Returns where the tracer is to describe itself."""
+    return f"127.0.0.1:{free_ports(1)[0]}"
+
+
+@pytest.fixture(scope="module")
+def system(probes: dict[str, str], tracer_admin: str) -> Iterator[System]:
     """Runs the system with certificates."""
     environment = {f"{name}_HEALTH_LISTEN": address for name, address in probes.items()}
+    environment["TRACER_ADMIN_LISTEN"] = tracer_admin
     with state_directory() as state, System(state, ("--tls", "--cooldown", "1s"), environment) as system:
         yield system
 
@@ -105,6 +114,16 @@ async def test_probes_need_no_certificate(system: System, probes: dict[str, str]
         for service in ("liveness", "readiness"):
             answer = await check(health_pb2.HealthCheckRequest(service=service), timeout=10)
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+async def test_a_tracer_describes_itself_on_a_port_of_its_own(system: System, tracer_admin: str) -> None:
+    files = tls.Files(system.state / "tls" / "operator")
+    async with channel(f"dns:///{tracer_admin}", files=files, identity="tracer") as admin:
+        assert "clicktrace.tracer.v1.Tracer" in await listed(admin)
+    async with channel_of(system, "operator", "tracer") as main:
+        with pytest.raises(aio.AioRpcError) as caught:
+            await listed(main)
+        assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
 def run_with(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

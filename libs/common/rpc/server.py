@@ -141,13 +141,13 @@ class Server:
             around.append(_Admission(self._security, services).admitted)
         around.append(self._protected)
         server = aio.server(interceptors=[_Wrapping(around)], options=_OPTIONS)
-        names = [health.SERVICE_NAME]
         for service in services:
             service.add(server)
-            names.append(service.full_name)
         self.health.add_to(server)
         if reflected:
-            reflection.enable_server_reflection([*names, reflection.SERVICE_NAME], server)
+            # Wherever it is asked, it describes all that this process serves.
+            names = [service.full_name for service in self._services]
+            reflection.enable_server_reflection([health.SERVICE_NAME, *names, reflection.SERVICE_NAME], server)
         return server, _bind(server, address, self._security.files if self._security else None)
 
     def _say_where(self) -> None:
