@@ -35,10 +35,8 @@ _tracer = trace.get_tracer(__name__)
 _RECORD_WITHIN = 0.5
 _RECORD_LATE_WITHIN = 0.02
 _RECORD_PRESSED_WITHIN = 0.05
-# With less than this left, another IP would not bring the visitor to the landing page.
-_LEAST_TIME = 0.1
 # A record that is unfinished this long after the last moment its trace could end has no gateway any more.
-GIVE_UP_MARGIN = 15.0
+_GIVE_UP_MARGIN = 15.0
 # Its lead over the same click ends before that: whoever comes when it shows as ABANDONED walks, and does not join it.
 LEAD_MARGIN = 10.0
 # A chain that broke may work again soon; but a visitor who reloads must not cost an IP each time.
@@ -172,7 +170,7 @@ class Clicks:
         The trace is a task of its own: it goes on when the visitor has waited long enough, or has gone.
         """
         offer = await self._offers.find(click.offer)
-        give_up_after = self._limits.trace_timeout + GIVE_UP_MARGIN
+        give_up_after = self._limits.trace_timeout + _GIVE_UP_MARGIN
         running = RunningClick(click, offer, give_up_after=give_up_after, privacy=self._privacy)
         reason = _asked_not_to_trace(click, offer)
         pressure = "" if reason else self._pressure(click, offer)

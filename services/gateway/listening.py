@@ -24,11 +24,6 @@ class Notification:
     channel: str
     payload: str
 
-    @property
-    def is_reset(self) -> bool:
-        """Says that the connection is new, so that anything may have changed unseen."""
-        return not self.channel
-
 
 async def notifications(url: str, channels: Sequence[str]) -> AsyncIterator[Notification]:
     """Yields messages of channels for ever, on a connection of its own that is renewed when it is lost.
