@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from services.gateway.console import offers, parts, pool_image, waterfall, wording
-from services.gateway.console.board import Viewer
 from services.gateway.console.markup import Html, el, join
 from services.gateway.console.model import Cell, Census, PoolChange
 from services.gateway.console.pool_image import PoolImage
 from services.gateway.console.rates import Rates
 from services.gateway.console.session import LIFETIME, Sessions
+from services.gateway.console.viewer import Viewer
 from services.gateway.drift import Deviation, Drift, DriftKind, Shape
 from services.gateway.health import OfferHealth
 from services.gateway.model import (
