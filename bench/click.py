@@ -53,6 +53,7 @@ SETTINGS: Settings = {
     "tracer": {"TRACER_MAX_TRACES": "20000", "TRACER_GRACE": "0s"},
 }
 
+_TRACING = "SELECT count(*) FROM clicks.click_log WHERE status = 'TRACING'"
 _numbers = itertools.count()
 
 
@@ -218,14 +219,9 @@ async def held(stack: Stack, visitors: Visitors) -> list[Row]:
     clicks = asyncio.create_task(paced(visitors, "held", HELD_RATE, HELD / HELD_RATE))
     await clicks
     async with stack.connection() as connection:
-        async with asyncio.timeout(30):
-            while True:
-                open_traces = await connection.fetchval(
-                    "SELECT count(*) FROM clicks.click_log WHERE status = 'TRACING'"
-                )
-                if open_traces >= HELD:
-                    break
-                await asyncio.sleep(0.2)
+        due = time.monotonic() + 15
+        while (open_traces := await connection.fetchval(_TRACING)) < HELD and time.monotonic() < due:
+            await asyncio.sleep(0.2)
     during = stack.memory()
     answered = await burst(visitors, "chain", 10)
     landed(answered)

@@ -17,6 +17,7 @@ from libs.common.grouping import Grouper
 from libs.common.pb.clicktrace.pool.v1 import pool_pb2 as pb
 from libs.common.pb.clicktrace.pool.v1 import pool_pb2_grpc
 from libs.common.rpc import status, times
+from libs.common.rpc.reach import Reach
 from services.gateway.background import Background
 from services.gateway.model import LeaseWanted, Outcome, Proxy
 
@@ -105,6 +106,7 @@ class PoolClient:
         """Leases as `holder`, each for `ttl` seconds that heartbeats renew."""
         # The generated class decides by the kind of channel what it is; the checker sees the async one.
         self._stub = pool_pb2_grpc.PoolManagerStub(channel)
+        self._reach = Reach(channel)
         self._holder = holder
         self._ttl = ttl
         self._margin = min(2.0, ttl / 5)
@@ -209,6 +211,8 @@ class PoolClient:
             if error.reason != "POOL_UNAVAILABLE":
                 raise
             # A replica that went away in the middle; another one knows by the request id whether it had granted.
+            if not await self._reach.wait(_CALL_TIMEOUT):
+                raise
             return await self._leases.submit(request)
 
     async def _wait_for_one(self, request: pb.LeaseRequest, wait: float) -> HeldLease:

@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
-import grpc
 from grpc import aio
 
 from libs.common.errors import ClicktraceError, Code
 from libs.common.pb.clicktrace.tracer.v1 import tracer_pb2 as pb
 from libs.common.pb.clicktrace.tracer.v1 import tracer_pb2_grpc
 from libs.common.rpc import status, times
+from libs.common.rpc.reach import Reach
 from services.gateway.model import Blame, Hop, Parameter, TraceJob, WalkResult
 from services.gateway.parameters import wire_safe
 
@@ -30,14 +30,14 @@ class TracerClient:
 
     def __init__(self, channel: aio.Channel) -> None:
         """Works on a channel that its owner closes."""
-        self._channel = channel
+        self._reach = Reach(channel)
         self._stub = tracer_pb2_grpc.TracerStub(channel)
         # A call that nobody holds is cancelled.
         self._ending: set[aio.UnaryStreamCall[pb.TraceRequest, pb.TraceEvent]] = set()
 
-    def is_gone(self) -> bool:
-        """Says whether no tracer can be reached at this moment, as far as that is known without a call."""
-        return self._channel.get_state(try_to_connect=True) is grpc.ChannelConnectivity.TRANSIENT_FAILURE
+    async def reachable(self, within: float) -> bool:
+        """Says whether a tracer can be reached, if need be after a wait of up to `within` seconds."""
+        return await self._reach.wait(within)
 
     async def trace(self, job: TraceJob) -> AsyncGenerator[Hop | WalkResult, None]:
         """Yields each hop when it is known, and one result at the end. Closing the iterator ends the walk.

@@ -60,8 +60,8 @@ class LeasePool(Protocol):
 class Tracer(Protocol):
     """Walks chains."""
 
-    def is_gone(self) -> bool:
-        """Says whether there is nobody to ask."""
+    async def reachable(self, within: float) -> bool:
+        """Says whether there is anybody to ask, if need be after a wait of up to `within` seconds."""
         ...
 
     def trace(self, job: TraceJob) -> AsyncGenerator[Hop | WalkResult, None]:
@@ -81,7 +81,7 @@ class Walker:
 
     async def walk(self, running: RunningClick, deadline: float) -> WalkResult:
         """Walks the chain; through another IP where the first one failed before any origin was reached."""
-        if self._tracer.is_gone():
+        if not await self._tracer.reachable(deadline - asyncio.get_running_loop().time()):
             # An IP that is leased for nothing would rest for nothing.
             raise ClicktraceError(Code.UNAVAILABLE, "TRACER_UNAVAILABLE", "no tracer can be reached")
         number = 1

@@ -22,7 +22,7 @@ _OPTIONS = (
     # Without this a channel learns of new replicas after 30 s, with it within 5 s (measured).
     ("grpc.dns_min_time_between_resolutions_ms", 1000),
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 2000),
+    ("grpc.max_reconnect_backoff_ms", 1000),
     # Finds a dead peer that sent no FIN; servers allow a ping every 10 s.
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 5_000),

@@ -9,6 +9,7 @@ import pytest
 
 from libs.common.pb.clicktrace.pool.v1 import pool_pb2, pool_pb2_grpc
 from libs.common.rpc.client import channel
+from libs.common.rpc.reach import Reach
 from libs.common.rpc.server import Server, Service
 from libs.common.settings import Address
 
@@ -25,11 +26,11 @@ class Replica(pool_pb2_grpc.PoolManagerServicer):
         return answer
 
 
-def replica(number: int) -> Server:
+def replica(number: int, port: int = 0) -> Server:
     servicer = Replica(number)  # type: ignore[abstract]  # what it does not answer is not called
     name = "clicktrace.pool.v1.PoolManager"
     return Server(
-        Address("127.0.0.1", 0),
+        Address("127.0.0.1", port),
         [Service(name, lambda server: pool_pb2_grpc.add_PoolManagerServicer_to_server(servicer, server))],
         grace=5,
         # A call that has left its client when the server stops is cut off; so clients get the time to turn away.
@@ -80,3 +81,26 @@ async def test_without_a_server_a_call_fails_as_unavailable_at_once() -> None:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await pool_pb2_grpc.PoolManagerStub(opened).Release(pool_pb2.ReleaseRequest())
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_who_has_just_gone_is_waited_for_and_who_stays_away_is_not() -> None:
+    first = replica(1)
+    async with first:
+        port = first.port
+        async with channel(f"dns:///127.0.0.1:{port}") as opened:
+            stub: Any = pool_pb2_grpc.PoolManagerStub(opened)
+            assert await answers(stub, 1)
+            reach = Reach(opened)
+            assert await reach.wait(0)
+            await first.__aexit__(None, None, None)
+            with pytest.raises(grpc.aio.AioRpcError):
+                await until(stub, {2})
+            waiting = asyncio.create_task(reach.wait(30))
+            second = replica(1, port)
+            async with second:
+                assert await waiting
+                assert await answers(stub, 1)
+            with pytest.raises(grpc.aio.AioRpcError):
+                await until(stub, {2})
+            assert not await reach.wait(30)
+            assert not await reach.wait(30)
