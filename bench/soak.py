@@ -48,6 +48,8 @@ SETTINGS: Settings = {
 }
 _LOOK = 0.1
 _TELL = 10.0
+# How long a process that is dead may look alive to those who call it.
+_NOTICED = 0.1
 
 
 @dataclass(frozen=True)
@@ -167,8 +169,8 @@ class Soak:
     rate: float
     seconds: float
     clicks: list[Click] = field(default_factory=list)
-    losses: list[tuple[float, str]] = field(default_factory=list)
-    """When which process was ended by force."""
+    losses: list[tuple[float, float, str]] = field(default_factory=list)
+    """From when until when which process was being ended by force."""
     in_flight: int = 0
     doing: str = "warming up"
     over: bool = False
@@ -205,9 +207,10 @@ class Soak:
             due += pause
             await asyncio.sleep(max(1.0, due - time.monotonic()))
             self.doing = f"{self.plan.number.name} to {instance.name}"
-            if self.plan.number is signal.SIGKILL:
-                self.losses.append((time.monotonic(), instance.name))
+            began = time.monotonic()
             status = await instance.stop(self.plan.number)
+            if self.plan.number is signal.SIGKILL:
+                self.losses.append((began, time.monotonic() + _NOTICED, instance.name))
             if status not in (0, -signal.SIGKILL):
                 raise RuntimeError(f"{instance.name} ended with {status}: see {instance.log}")
             self.doing = f"starting {instance.name}"
@@ -268,7 +271,7 @@ def faults_of_answers(soak: Soak) -> list[str]:
     for click in soak.clicks:
         if click.kind.is_right(click.answer):
             continue
-        excused = [name for moment, name in soak.losses if click.began <= moment <= click.ended]
+        excused = [name for begin, end, name in soak.losses if click.began <= end and begin <= click.ended]
         lost_gateway = click.answer.status == BROKEN and click.gateway in excused
         lost_other = click.answer.status == 302 and any(not name.startswith("gateway") for name in excused)
         if not (lost_gateway or lost_other):
