@@ -22,7 +22,7 @@ import asyncpg
 import uvloop
 from grpc import aio
 
-from bench.pool_peers import one_by_one
+from bench.pool_peers import bare_updates, by_transaction
 from bench.pool_server import EMPTY
 from bench.report import ROOT, Row, publish
 from libs.common.migrate import migrate
@@ -202,26 +202,34 @@ async def throughput(urls: Mapping[int, str]) -> list[Row]:
             ports[ips] = stack.enter_context(server(url, cooldown=0.0))
             await batches(ports[ips], 1.0)
         single: list[float] = []
+        bare: list[float] = []
         grouped: dict[int, list[float]] = {ips: [] for ips in ports}
         plain = urls[PLAIN]
         async with await asyncpg.create_pool(plain, min_size=PEERS, max_size=PEERS) as connections:
 
-            async def pair(_: int) -> int:
-                return await one_by_one(connections)
+            async def usual(_: int) -> int:
+                return await by_transaction(connections, f"usual-{next(_numbers)}")
 
-            await rate(PEERS, pair, 1.0)
+            async def least(_: int) -> int:
+                return await bare_updates(connections)
+
+            await rate(PEERS, usual, 1.0)
             for _ in range(ROUNDS):
-                single.append((await rate(PEERS, pair))[0])
+                single.append((await rate(PEERS, usual))[0])
+                bare.append((await rate(PEERS, least))[0])
                 for ips, port in ports.items():
                     grouped[ips].append(await batches(port))
         other, failed = await pharox(plain)
-    one, ours, few, many = (statistics.median(some) for some in (single, grouped[PLAIN], grouped[FEW], grouped[MANY]))
+    one, least_of_all = statistics.median(single), statistics.median(bare)
+    ours, few, many = (statistics.median(grouped[ips]) for ips in (PLAIN, FEW, MANY))
     return [
-        Row("one transaction per lease", one, "pairs/s"),
+        Row("one transaction per lease, the same records", one, "pairs/s"),
+        Row("a bare UPDATE per lease, no records", least_of_all, "pairs/s"),
         Row("pharox, 16 threads", other, "pairs/s"),
         Row("  share of its attempts that failed", failed, ""),
         Row(f"BatchLease and BatchRelease of {BATCH}", ours, "pairs/s"),
         Row("  times one transaction per lease", ours / one, "", ">= 8", ours / one >= 8),
+        Row("  times a bare UPDATE", ours / least_of_all, ""),
         Row("  times pharox", ours / other, "", ">= 100", ours / other >= 100),
         Row("the same with a thousand IPs", few, "pairs/s"),
         Row("the same with a million IPs", many, "pairs/s"),
