@@ -23,7 +23,7 @@ log = logs.get(__name__)
 _OPTIONS = (
     # A taken port is to be an error, not a silent share.
     ("grpc.so_reuseport", 0),
-    # Clients find new replicas when their connections are renewed; streams that run get to finish (see FINDINGS).
+    # Clients find new replicas when their connections are renewed; streams that run get to finish.
     ("grpc.max_connection_age_ms", 5_000),
     ("grpc.max_connection_age_grace_ms", 120_000),
     ("grpc.keepalive_permit_without_calls", 1),
