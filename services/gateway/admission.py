@@ -30,6 +30,11 @@ class TokenBuckets:
             self._buckets.popitem(last=False)
         return taken
 
+    def give_back(self, key: str, *, burst: float) -> None:
+        """Puts a token that was just taken back into its bucket."""
+        tokens, since = self._buckets[key]
+        self._buckets[key] = (min(burst, tokens + 1), since)
+
 
 def _client(address: str) -> str:
     """Returns what counts as one client: an IPv4 address, or the /64 that one IPv6 subscriber has to itself."""

@@ -162,7 +162,8 @@ class ConsoleRoutes:
     async def _sign_in(self, request: web.Request) -> web.StreamResponse:
         if self._is_foreign(request):
             return _foreign()
-        if not self._tries.take(request.remote or "", rate=_TRIES_A_SECOND, burst=_TRIES_AT_ONCE):
+        address = request.remote or ""
+        if not self._tries.take(address, rate=_TRIES_A_SECOND, burst=_TRIES_AT_ONCE):
             text = "Too many tries. Wait a few seconds."
             return _html(page.sign_in(static=self._static, problem=text), HTTPStatus.TOO_MANY_REQUESTS)
         form = await request.post()
@@ -170,6 +171,8 @@ class ConsoleRoutes:
             log.warning("console.wrong_token", address=request.remote)
             text = "That is not the operator token."
             return _html(page.sign_in(static=self._static, problem=text), HTTPStatus.FORBIDDEN)
+        # Only wrong ones count.
+        self._tries.give_back(address, burst=_TRIES_AT_ONCE)
         response = web.Response(status=HTTPStatus.SEE_OTHER, headers={**_HEADERS, "Location": "/console"})
         response.set_cookie(
             COOKIE,

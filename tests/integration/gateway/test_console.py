@@ -110,6 +110,13 @@ async def test_the_token_cannot_be_guessed_at_speed(database: str) -> None:
         assert answers == [403] * 5 + [429] * 3
 
 
+async def test_who_knows_the_token_signs_in_as_often_as_it_takes(database: str) -> None:
+    async with alone(database, operator_token=TOKEN) as w, browser(w) as session:
+        for _ in range(8):
+            async with session.post("/console/session", data={"token": TOKEN}, allow_redirects=False) as response:
+                assert response.status == 303
+
+
 async def test_the_header_of_grpcurl_opens_it_too(database: str) -> None:
     async with (
         alone(database, operator_token=TOKEN) as w,

@@ -20,6 +20,15 @@ def test_a_burst_and_then_the_rate() -> None:
     assert [buckets.take("a", rate=2, burst=3) for _ in range(4)] == [True, True, True, False]
 
 
+def test_a_token_that_was_given_back_can_be_taken_again_but_no_more_than_that() -> None:
+    buckets = TokenBuckets(capacity=10, clock=Clock())
+    for _ in range(5):
+        assert buckets.take("a", rate=1, burst=2)
+        buckets.give_back("a", burst=2)
+    buckets.give_back("a", burst=2)
+    assert [buckets.take("a", rate=1, burst=2) for _ in range(3)] == [True, True, False]
+
+
 def test_one_client_does_not_use_up_the_tokens_of_another() -> None:
     buckets = TokenBuckets(capacity=10, clock=Clock())
     assert [buckets.take("a", rate=1, burst=1), buckets.take("a", rate=1, burst=1)] == [True, False]
