@@ -1,7 +1,7 @@
 """Group commit: what arrives while a run is under way goes into the next one.
 
-There is no timer: before a run the event loop takes a few turns to read what has arrived already. So an idle system adds
-no wait to speak of, and a busy one forms groups as large as its load. The caller of
+There is no timer: before a run the event loop takes a few turns to read what has arrived already. So an idle system
+adds no wait to speak of, and a busy one forms groups as large as its load. The caller of
 `submit` sees an ordinary call, and what the group does is part of the caller's trace.
 """
 
@@ -20,8 +20,8 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-# A call takes some turns of the loop from its socket to here. Eight are 50 µs of an idle loop; on a busy one groups come
-# out twice as large as without, and a lease costs a third less of PostgreSQL (measured).
+# A call takes some turns of the loop from its socket to here. Eight are 50 µs of an idle loop; on a busy one groups
+# come out twice as large as without, and a lease costs PostgreSQL a third less (measured).
 _TURNS = 8
 
 
