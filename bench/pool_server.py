@@ -48,6 +48,8 @@ async def serve(url: str, cooldown: float, stop: asyncio.Event) -> None:
             Service(EMPTY, add_empty),
         ]
         async with Server(Address("127.0.0.1", 0), services, reflection=False, grace=0.0) as server:
+            # As services.pool_manager.main does.
+            lifecycle.tune_garbage_collection()
             print(server.port, flush=True)
             await stop.wait()
     store.close()
