@@ -28,8 +28,16 @@ def to_seconds(duration: Duration) -> float:
 
 def to_timestamp(moment: datetime) -> Timestamp:
     """Returns a Timestamp of an aware datetime."""
+    timestamp = Timestamp()
+    put_moment(timestamp, moment)
+    return timestamp
+
+
+def put_moment(timestamp: Timestamp, moment: datetime) -> None:
+    """Makes a Timestamp say an aware datetime; in place, which is how a field of a message is set fastest."""
     since = moment - _EPOCH
-    return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1000)
+    timestamp.seconds = since.days * 86_400 + since.seconds
+    timestamp.nanos = since.microseconds * 1000
 
 
 def to_datetime(timestamp: Timestamp) -> datetime:
