@@ -143,7 +143,8 @@ class Walker:
             async for event in events:
                 if isinstance(event, WalkResult):
                     return event
-                running.walk.hops.append(replace(event, attempt=number))
+                # A copy costs as much as the hop itself, and nearly all are of the first attempt.
+                running.walk.hops.append(event if event.attempt == number else replace(event, attempt=number))
                 log.info(
                     "click.hop",
                     click_id=job.trace_id,
