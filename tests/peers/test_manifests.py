@@ -174,7 +174,12 @@ def test_the_settings_exist_and_load(base: str, service: str, monkeypatch: pytes
     variables = environment(manifests, service)
     cls = SETTINGS[service]
     prefix = SERVICES[service]
-    known = {f"{prefix}{name}".upper() for name in cls.model_fields} | {"LOG_LEVEL", "LOG_FORMAT", "DATABASE_URL"}
+    known = {f"{prefix}{name}".upper() for name in cls.model_fields} | {
+        "LOG_LEVEL",
+        "LOG_FORMAT",
+        "DATABASE_URL",
+        "DATABASE_LISTEN_URL",
+    }
     for name, value in variables.items():
         assert name in known or name.startswith(("OTEL_", "POD_")), name
         monkeypatch.setenv(name, value)

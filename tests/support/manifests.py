@@ -109,7 +109,7 @@ def environment(manifests: Sequence[Manifest], service: str) -> dict[str, str]:
         assert len(config) == 1, source
         variables |= config[0]["data"]
     for entry in container.get("env", ()):
-        made_up = "postgresql://u:p@postgres/clicktrace" if entry["name"] == "DATABASE_URL" else "made-up"
+        made_up = "postgresql://u:p@postgres/clicktrace" if entry["name"].startswith("DATABASE_") else "made-up"
         variables[entry["name"]] = entry.get("value", made_up)
     return variables
 
