@@ -124,6 +124,8 @@ class Life(RuleBasedStateMachine):
         answers = self.run(self.store.lease(asks))
         after = self.now()
         surely_free, perhaps_free = self.free(country, before), self.free(country, after)
+        # Within a statement fences come in the order of its rows, which is not that of the requests.
+        last_fence = self.fence
         for ask, answer in zip(asks, answers, strict=True):
             name = ask.request.request_id
             surely = [known for known in self.leases if known.request_id == name and self.lives(known, after)]
@@ -135,7 +137,7 @@ class Life(RuleBasedStateMachine):
                     repeated[0].claims += 1
                     continue
                 assert not surely, "a live lease must be found again"
-                self.granted(answer, name, ttl, perhaps_free)
+                self.granted(answer, name, ttl, perhaps_free, last_fence)
                 surely_free.discard(answer.token.proxy_id)
                 perhaps_free.discard(answer.token.proxy_id)
             else:
@@ -145,16 +147,18 @@ class Life(RuleBasedStateMachine):
                           if ip.healthy and not ip.drained and country in {ip.country, ""}]  # fmt: skip
                 assert answer.next_available == min(usable, default=None)
 
-    def granted(self, grant: Grant, name: str, ttl: float, perhaps_free: set[int]) -> None:
+    def granted(self, grant: Grant, name: str, ttl: float, perhaps_free: set[int], last_fence: int) -> None:
         number = grant.token.proxy_id
         assert number in perhaps_free
         ip = self.ips[number]
         assert grant.db_time >= ip.available
-        assert grant.token.fence > max(self.fence, ip.fence)
+        assert grant.token.fence > max(last_fence, ip.fence)
+        assert grant.token.fence not in {known.token.fence for known in self.leases}
         assert grant.expire_time == grant.db_time + timedelta(seconds=ttl)
         for known in self.leases:
             known.over = known.over or known.token.proxy_id == number
-        self.fence = ip.fence = grant.token.fence
+        ip.fence = grant.token.fence
+        self.fence = max(self.fence, ip.fence)
         ip.available = grant.expire_time + ip.cooldown
         self.leases.append(Lease(grant.token, name, grant.expire_time))
 
