@@ -11,7 +11,7 @@ import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -77,7 +77,7 @@ class ControlPlane:
                 f"--service-account-signing-key-file={self.folder}/account.key",
                 "--enable-aggregator-routing=true",
             )
-            self._until(lambda: self.kubectl("get", "--raw", "/readyz", check=False) == "ok", "the API server is ready")
+            self.until(lambda: self.kubectl("get", "--raw", "/readyz", check=False) == "ok", "the API server is ready")
             self._start(
                 *("kube-controller-manager", f"--kubeconfig={self.folder}/kubeconfig", "--leader-elect=false"),
                 f"--service-account-private-key-file={self.folder}/account.key",
@@ -146,11 +146,8 @@ class ControlPlane:
             )
             self.kubectl("wait", "--for=condition=Established", f"crd/{plural}.{group}", "--timeout=30s")
 
-    def until(self, condition: Any, what: str, seconds: float = 120) -> None:
+    def until(self, condition: Callable[[], object], what: str, seconds: float = 120) -> None:
         """Waits until a condition holds; AssertionError if it does not in time."""
-        self._until(condition, what, seconds)
-
-    def _until(self, condition: Any, what: str, seconds: float = 90) -> None:
         end = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < end, f"still not so: {what}"
@@ -223,7 +220,8 @@ class ControlPlane:
     # What prometheus-adapter and metrics-server would do.
 
     def _serve_metrics(self) -> None:
-        self._certificate()
+        # The API server made itself a certificate; it serves here too, since nobody verifies it.
+        self.until((self.folder / "certificates" / "apiserver.key").exists, "there is a certificate")
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(
             self.folder / "certificates" / "apiserver.crt", self.folder / "certificates" / "apiserver.key"
@@ -266,10 +264,6 @@ class ControlPlane:
             for group, version in (("custom.metrics.k8s.io", "v1beta2"), ("metrics.k8s.io", "v1beta1"))
         ]
         self.apply([service, endpoints, *apis])
-
-    def _certificate(self) -> None:
-        # The API server made itself one; it serves here too, since nobody verifies it.
-        self._until((self.folder / "certificates" / "apiserver.key").exists, "there is a certificate")
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         plane = self
