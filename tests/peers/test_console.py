@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from tests.support.chromium import PHONE, Console, chromium, console
 from tests.support.system import System, state_directory
@@ -136,6 +136,24 @@ async def test_it_is_used_with_the_keyboard_alone(system: System) -> None:
         await page.keyboard.press("Escape")
         await expect(page.get_by_role("dialog")).to_be_hidden()
         await expect(link).to_be_focused()
+
+
+async def test_a_pool_that_was_focused_before_its_first_frame_tells_of_its_first_ip(system: System) -> None:
+    async with opened(system) as shown:
+        page = shown.page
+        first_frame = asyncio.Event()
+
+        async def held(route: Route) -> None:
+            await first_frame.wait()
+            await route.continue_()
+
+        await page.route("**/console/events*", held)
+        await page.reload()
+        await page.locator("#field").focus()
+        told = page.locator("#cell-told")
+        await expect(told).to_contain_text("Every cell is one IP")
+        first_frame.set()
+        await expect(told).to_contain_text("127.77.0.")
 
 
 async def test_a_click_is_found_by_its_id_and_the_list_can_be_held(system: System) -> None:

@@ -139,7 +139,9 @@ export class Field {
         this.#dirty.add(cell);
       });
     }
-    if (this.#focus && !this.#cells.has(this.#focus.id)) this.#focus = null;
+    // The cells may be new ones, and the keyboard may have been here before there was any.
+    if (this.#focus) this.#focus = this.#cells.get(this.#focus.id) ?? null;
+    if (document.activeElement === this.#canvas) this.#look(this.#focus ?? this.#inOrder()[0]);
   }
 
   #paintCell(cell, now) {
