@@ -44,7 +44,7 @@ test-fast: bootstrap-dev ## Runs the tests that need neither processes nor a dat
 bench-pool: bootstrap-bench ## Measures leases beside an empty call, the usual way and pharox, on one PostgreSQL.
 	@$(BIN)/python -m bench.pool $(ARGS)
 
-bench-click: bootstrap-dev ## Measures what a click costs beside a bare walk and the same job in one process; ARGS="visitor cost deadline held".
+bench-click: bootstrap-dev ## Measures what a click costs beside a bare walk and the same job in one process; ARGS="visitor cost deadline held pressure".
 	@$(BIN)/python -m bench.click $(ARGS)
 
 bench-console: bootstrap-dev ## Measures the console's page with 10,000 IPs and 200 clicks a second, in Chromium.

@@ -21,7 +21,7 @@ from pathlib import Path
 import uvloop
 from google.protobuf.duration_pb2 import Duration
 
-from bench import processes
+from bench import pressure, processes
 from bench.report import ROOT, Row, at_least, at_most, publish
 from bench.stack import SERVICES, Network, Settings, Shape, Stack, running
 from bench.visitors import Answer, Visitors, quantile
@@ -239,10 +239,21 @@ PARTS: dict[str, Callable[[Stack, Visitors], Awaitable[list[Row]]]] = {
     "deadline": deadline,
     "held": held,
 }
+PRESSURE = "pressure"
+"""The section that has a stack of its own, because it wants other limits."""
 
 
 async def measure(postgres: EmbeddedPostgres, network: Network, logs: Path, parts: Sequence[str]) -> list[Row]:
     """Takes measurements."""
+    rows: list[Row] = []
+    if PRESSURE in parts:
+        rows += await pressure.measure(postgres, network, logs)
+    usual = [part for part in parts if part != PRESSURE]
+    return rows + await usual_parts(postgres, network, logs, usual) if usual else rows
+
+
+async def usual_parts(postgres: EmbeddedPostgres, network: Network, logs: Path, parts: Sequence[str]) -> list[Row]:
+    """Takes the measurements that share a stack."""
     async with running(postgres, network, logs, Shape(), SETTINGS) as stack:
         await stack.provision(8_000)
         short = Duration(seconds=1)
@@ -269,7 +280,7 @@ def main() -> int:
         EmbeddedPostgres(Path(directory) / "postgres") as postgres,
         Network() as network,
     ):
-        rows = uvloop.run(measure(postgres, network, Path(directory), sys.argv[1:] or list(PARTS)))
+        rows = uvloop.run(measure(postgres, network, Path(directory), sys.argv[1:] or [*PARTS, PRESSURE]))
     return 0 if publish("click", rows) else 1
 
 

@@ -66,8 +66,12 @@ class Walk:
         """Prepares a walk through a proxy."""
         self._driver = driver
         self._location = ""
+        # As in the tracer: libcurl looks through all addresses that it remembers with every transfer.
+        self._share = pycurl.CurlShare()
+        self._share.setopt(pycurl.SH_SHARE, pycurl.LOCK_DATA_DNS)
         self._curl = pycurl.Curl()
         for option, value in (
+            (pycurl.SHARE, self._share),
             (pycurl.PROXY, proxy),
             (pycurl.COOKIEFILE, ""),
             (pycurl.WRITEFUNCTION, len),
@@ -98,6 +102,7 @@ class Walk:
     def close(self) -> None:
         """Gives the handle back."""
         self._curl.close()
+        self._share.close()
 
     def _header(self, line: bytes) -> None:
         if line[:9].lower() == b"location:":

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
-_REQUEST = b"GET /track-hit?%b HTTP/1.1\r\nHost: click.example\r\nUser-Agent: Mozilla/5.0 (bench)\r\n\r\n"
+_REQUEST = b"GET /track-hit?%b HTTP/1.1\r\nHost: click.example\r\nUser-Agent: Mozilla/5.0 (bench)\r\n%b\r\n"
 
 
 BROKEN, REFUSED = 0, -1
@@ -69,8 +69,12 @@ class Visitors:
         """Opens connections ahead of the clicks."""
         self._idle.extend(await asyncio.gather(*(self._connect() for _ in range(count))))
 
-    async def click(self, query: str, *, patience: float = 60.0) -> Answer:
-        """Clicks; the status is BROKEN when the connection breaks or nothing comes in time."""
+    async def click(self, query: str, *, address: str = "", patience: float = 60.0) -> Answer:
+        """Clicks; the status is BROKEN when the connection breaks or nothing comes in time.
+
+        With an `address` the click comes from there, by the word of a proxy that a gateway has to trust.
+        """
+        forwarded = f"X-Forwarded-For: {address}\r\n".encode() if address else b""
         began = time.perf_counter()
         try:
             connection = self._take() or await self._connect()
@@ -78,7 +82,7 @@ class Visitors:
             return Answer(REFUSED, "", "", time.perf_counter() - began)
         try:
             async with asyncio.timeout(patience):
-                head = await connection.ask(_REQUEST % query.encode())
+                head = await connection.ask(_REQUEST % (query.encode(), forwarded))
         except OSError:  # A TimeoutError is one too.
             connection.transport.abort()
             return Answer(BROKEN, "", "", time.perf_counter() - began)
