@@ -3,7 +3,9 @@
 import json
 import logging
 import sys
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Literal
 
 import structlog
@@ -11,6 +13,14 @@ from opentelemetry import trace
 from structlog.types import EventDict, WrappedLogger
 
 Format = Literal["auto", "json", "console"]
+
+_about: ContextVar[Mapping[str, str]] = ContextVar("about")
+
+
+def _add_about(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Adds what the work at hand is about. structlog's own way looks through every context variable for each line."""
+    pairs = _about.get(None)
+    return {**pairs, **event} if pairs else event
 
 
 def _add_trace(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -37,7 +47,7 @@ def setup(service: str, fmt: Format = "auto", level: str = "info") -> None:
     """
     console = fmt == "console" or (fmt == "auto" and sys.stderr.isatty())
     processors: list[structlog.types.Processor] = [
-        structlog.contextvars.merge_contextvars,
+        _add_about,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         _add_trace,
@@ -109,9 +119,14 @@ def _leave_out_what_no_line_shows() -> None:
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 
-def about(**pairs: str) -> AbstractContextManager[None]:
+@contextmanager
+def about(**pairs: str) -> Iterator[None]:
     """Adds pairs to everything that is logged inside the block, and in the tasks that are begun there."""
-    return structlog.contextvars.bound_contextvars(**pairs)
+    token = _about.set({**_about.get({}), **pairs})
+    try:
+        yield
+    finally:
+        _about.reset(token)
 
 
 def get(name: str) -> structlog.typing.FilteringBoundLogger:

@@ -28,7 +28,6 @@ from services.gateway.running import RunningClick, Walk
 from services.gateway.walking import Walker
 
 log = logs.get(__name__)
-_tracer = trace.get_tracer(__name__)
 
 # An answer may wait this long to be on record. At the deadline only so long: the visitor has waited enough, and the
 # click itself is on record since it began. Under pressure not much longer: then the database may be what is slow.
@@ -252,7 +251,7 @@ class Clicks:
 
     async def _pursue(self, running: RunningClick, deadline: float) -> None:
         """Brings the trace of a click to its end, and puts that on record if the visitor did not wait for it."""
-        with _tracer.start_as_current_span("journey", record_exception=False, set_status_on_exception=False) as span:
+        with spans.child("journey") as span:
             await self._pursue_in(span, running, deadline)
 
     async def _pursue_in(self, span: Span, running: RunningClick, deadline: float) -> None:

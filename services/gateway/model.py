@@ -1,10 +1,13 @@
-"""What the gateway talks about: offers, clicks, walks, and the record of what was decided."""
+"""What the gateway talks about: offers, clicks, walks, and the record of what was decided.
+
+What every click makes anew is a named tuple: as frozen as a dataclass, and made and changed in a third of the time.
+"""
 
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 USUAL_IDENTITY_PARAMS = ("gclid", "gbraid", "wbraid", "fbclid", "msclkid", "ttclid")
 """The click identifiers of the large ad networks; an offer that names no others is joined by these."""
@@ -125,8 +128,7 @@ class Offer:
         return self.identity_params or USUAL_IDENTITY_PARAMS
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(NamedTuple):
     """One name and value of a query, byte for byte as on the wire, still percent-encoded."""
 
     name: str
@@ -135,8 +137,7 @@ class Parameter:
     """Whether there was no "=" behind the name."""
 
 
-@dataclass(frozen=True, slots=True)
-class ParameterSource:
+class ParameterSource(NamedTuple):
     """Where a parameter of the answer came from."""
 
     name: str
@@ -148,8 +149,7 @@ class ParameterSource:
     """The rule that decided, in words."""
 
 
-@dataclass(frozen=True, slots=True)
-class Click:
+class Click(NamedTuple):
     """What a request says."""
 
     click_id: str
@@ -186,8 +186,7 @@ class Proxy:
         return f"Proxy({self.ip_address}:{self.ip_port})"
 
 
-@dataclass(frozen=True, slots=True)
-class LeaseWanted:
+class LeaseWanted(NamedTuple):
     """What is asked of the pool."""
 
     request_id: str
@@ -199,8 +198,7 @@ class LeaseWanted:
     """The click that the IP is for."""
 
 
-@dataclass(frozen=True, slots=True)
-class TraceJob:
+class TraceJob(NamedTuple):
     """What is asked of the tracer. Times are in seconds."""
 
     trace_id: str
@@ -213,11 +211,10 @@ class TraceJob:
     accept_language: str
 
 
-@dataclass(frozen=True, slots=True)
-class Hop:
+class Hop(NamedTuple):
     """One request of a walk and its response; times are in seconds from the start of the hop, None if not reached."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # a hop is no place to look for something with tuple.index()
     url: str
     status: int
     kind: str
@@ -233,8 +230,7 @@ class Hop:
     """The IP attempt this hop belongs to, from 1."""
 
 
-@dataclass(frozen=True, slots=True)
-class WalkResult:
+class WalkResult(NamedTuple):
     """How a walk ended."""
 
     final_url: str
@@ -248,8 +244,7 @@ class WalkResult:
     """Whether any origin may have seen a request."""
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """One IP that was tried for a click; times are in seconds."""
 
     lease_id: str
@@ -263,8 +258,7 @@ class Attempt:
     failure_reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ClickRecord:
+class ClickRecord(NamedTuple):
     """Everything that was decided about one click; a later version of a record replaces the earlier one."""
 
     click_id: str
@@ -348,8 +342,7 @@ class PoolUpkeep:
     """Whether another replica was at it, so that nothing was done."""
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """What a visitor is answered with."""
 
     click_id: str

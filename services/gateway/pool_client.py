@@ -9,7 +9,6 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from grpc import aio
-from opentelemetry import trace
 
 from libs.common import logs, spans
 from libs.common.errors import ClicktraceError, Code
@@ -22,7 +21,6 @@ from services.gateway.background import Background
 from services.gateway.model import LeaseWanted, Outcome, Proxy
 
 log = logs.get(__name__)
-_tracer = trace.get_tracer(__name__)
 
 _MAX_GROUP = 1_000
 _CALL_TIMEOUT = 3.0
@@ -152,7 +150,7 @@ class PoolClient:
         DEADLINE_EXCEEDED with reason POOL_UNAVAILABLE or POOL_TIMEOUT. A lease that is lost cancels what the block
         waits for, and the block is left with FAILED_PRECONDITION/LEASE_LOST.
         """
-        with _tracer.start_as_current_span("lease", record_exception=False, set_status_on_exception=False) as span:
+        with spans.child("lease") as span:
             try:
                 held = await self._acquire(wanted)
             except ClicktraceError as error:
@@ -302,7 +300,7 @@ class PoolClient:
         reason = ""
         for attempt in range(_RELEASE_TRIES):
             await asyncio.sleep(_RELEASE_PAUSE * attempt)
-            with _tracer.start_as_current_span("release") as span:
+            with spans.child("release") as span:
                 try:
                     await self._releases.submit(request)
                 except ClicktraceError as error:

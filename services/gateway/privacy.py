@@ -50,5 +50,7 @@ def _network(text: str) -> str:
         address = ipaddress.ip_address(text)
     except ValueError:
         return ""
-    prefix = _IPV4_PREFIX if address.version == 4 else _IPV6_PREFIX
-    return str(ipaddress.ip_network((address, prefix), strict=False).network_address)
+    # By hand: to make a network object of it costs as much as the rest of a click's record.
+    kept = _IPV4_PREFIX if address.version == 4 else _IPV6_PREFIX
+    dropped = address.max_prefixlen - kept
+    return str(type(address)(int(address) >> dropped << dropped))

@@ -170,7 +170,9 @@ def _no_trace_reason(request: web.BaseRequest) -> str:
 def _text(header: str) -> str:
     """Returns a header that others can carry on: UTF-8 without controls, of sane length."""
     text = header.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    return "".join(character for character in text if character.isprintable())[:1_024]
+    if not text.isprintable():
+        text = "".join(character for character in text if character.isprintable())
+    return text[:1_024]
 
 
 class MaintainsPool(Protocol):

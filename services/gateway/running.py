@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 
 from opentelemetry import trace
 
@@ -57,10 +57,8 @@ class RunningClick:
         self.is_late = False
         """Whether the trace ended only after the visitor was answered, or had left."""
         self.attempts: list[Attempt] = []
-        self._identity = (
-            click_identity(offer, click.inbound, click.address, click.user_agent) if offer.join_window > 0 else None
-        )
-        self._privacy = privacy
+        self._visitor_address = privacy.address(click.address)
+        self._user_agent = privacy.user_agent(click.user_agent)
         self._give_up_time = click.start_time + timedelta(seconds=give_up_after)
         self._version = 0
         self._traced = True
@@ -73,10 +71,13 @@ class RunningClick:
         context = trace.get_current_span().get_span_context()
         self._otel_trace_id = trace.format_trace_id(context.trace_id) if context.trace_flags.sampled else ""
 
-    @property
+    @cached_property
     def identity(self) -> str | None:
         """What makes another click the same as this one; None if nothing does, or the offer joins none."""
-        return self._identity
+        click = self.click
+        if self.offer.join_window <= 0:
+            return None
+        return click_identity(self.offer, click.inbound, click.address, click.user_agent)
 
     @property
     def is_joined(self) -> bool:
@@ -104,11 +105,11 @@ class RunningClick:
 
     def end_attempt(self, outcome: Outcome, *, trace_time: float, reason: str) -> None:
         """Notes how the use of the last IP went."""
-        self.attempts[-1] = replace(self.attempts[-1], outcome=outcome, trace_time=trace_time, failure_reason=reason)
+        self.attempts[-1] = self.attempts[-1]._replace(outcome=outcome, trace_time=trace_time, failure_reason=reason)
 
     def amend_attempt(self, *, reason: str) -> None:
         """Notes what became known only after the use of the last IP had ended."""
-        self.attempts[-1] = replace(self.attempts[-1], failure_reason=reason)
+        self.attempts[-1] = self.attempts[-1]._replace(failure_reason=reason)
 
     def end(self, result: WalkResult | None, failure: str) -> None:
         """Notes that no more will come of the trace."""
@@ -162,8 +163,8 @@ class RunningClick:
             params=self._params,
             joined_click_id=self.walk.click_id if self.is_joined else "",
             otel_trace_id=self._otel_trace_id,
-            visitor_address=self._privacy.address(self.click.address),
-            user_agent=self._privacy.user_agent(self.click.user_agent),
+            visitor_address=self._visitor_address,
+            user_agent=self._user_agent,
             webhook_url=self.offer.webhook_url if self.is_late else "",
         )
 

@@ -1,8 +1,7 @@
 """Walks by the tracer: its stream of messages as hops and one result."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterator, Sequence
 
 from grpc import aio
 
@@ -47,46 +46,39 @@ class TracerClient:
         """
         request = _request(job)
         for attempt in range(1, _BUSY_TRIES + 1):
-            begun = False
+            call = self._stub.Trace(request, timeout=job.total_timeout + _MARGIN)
+            begun = ended = False
             try:
-                async with aclosing(self._walk(request, job.total_timeout + _MARGIN)) as events:
-                    async for event in events:
-                        begun = True
-                        yield event
-            except ClicktraceError as error:
-                if begun or error.reason not in _TURNED_AWAY or attempt == _BUSY_TRIES:
-                    raise
+                # Not `async for`: a generator of the runtime that is left before its end costs a task to close it.
+                while isinstance(event := await call.read(), pb.TraceEvent):
+                    begun = True
+                    for told in _told(event):
+                        ended = isinstance(told, WalkResult)
+                        yield told
+            except aio.AioRpcError as rpc_error:
+                error = _translated(status.from_rpc_error(rpc_error))
+                # What a tracer says after its result changes nothing any more.
+                if not ended and (begun or error.reason not in _TURNED_AWAY or attempt == _BUSY_TRIES):
+                    raise error from None
             else:
+                if not ended:
+                    raise ClicktraceError(Code.INTERNAL, "NO_TRACE_RESULT", "the tracer sent no result")
+            finally:
+                self._part(call, ended=ended)
+            if ended:
                 return
             # The next call goes to the next replica, so a short pause is enough.
             await asyncio.sleep(_BUSY_PAUSE * attempt)
 
-    async def _walk(self, request: pb.TraceRequest, timeout: float) -> AsyncGenerator[Hop | WalkResult, None]:
-        call = self._stub.Trace(request, timeout=timeout)
-        ended = False
-        try:
-            async for event in call:
-                for hop in event.earlier_hops:
-                    yield _hop(hop)
-                if event.HasField("hop"):
-                    yield _hop(event.hop)
-                elif event.HasField("result"):
-                    ended = True
-                    yield _result(event.result)
-        except aio.AioRpcError as rpc_error:
-            # What a tracer says after its result changes nothing any more.
-            if not ended:
-                raise _translated(status.from_rpc_error(rpc_error)) from None
-        finally:
-            if ended and not call.done():
-                # The tracer is about to end it by itself, and nobody waits for that; cancelled, a walk that went well
-                # would look like one that was given up. Its deadline bounds it.
-                self._ending.add(call)
-                call.add_done_callback(lambda _: self._ending.discard(call))
-            else:
-                call.cancel()
-        if not ended:
-            raise ClicktraceError(Code.INTERNAL, "NO_TRACE_RESULT", "the tracer ended its stream without a result")
+    def _part(self, call: "aio.UnaryStreamCall[pb.TraceRequest, pb.TraceEvent]", *, ended: bool) -> None:
+        """Leaves a call of which nothing more is wanted."""
+        if ended and not call.done():
+            # The tracer is about to end it by itself, and nobody waits for that; cancelled, a walk that went well would
+            # look like one that was given up. Its deadline bounds it.
+            self._ending.add(call)
+            call.add_done_callback(self._ending.discard)
+        else:
+            call.cancel()
 
 
 def _translated(error: ClicktraceError) -> ClicktraceError:
@@ -120,6 +112,14 @@ def _request(job: TraceJob) -> pb.TraceRequest:
         headers=pb.RequestHeaders(user_agent=job.user_agent, accept_language=job.accept_language),
         hop_delay=_HOP_DELAY,
     )
+
+
+def _told(event: pb.TraceEvent) -> Iterator[Hop | WalkResult]:
+    yield from map(_hop, event.earlier_hops)
+    if event.HasField("hop"):
+        yield _hop(event.hop)
+    elif event.HasField("result"):
+        yield _result(event.result)
 
 
 def _hop(hop: pb.Hop) -> Hop:

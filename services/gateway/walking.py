@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, aclosing
-from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
 
@@ -144,7 +143,7 @@ class Walker:
                 if isinstance(event, WalkResult):
                     return event
                 # A copy costs as much as the hop itself, and nearly all are of the first attempt.
-                running.walk.hops.append(event if event.attempt == number else replace(event, attempt=number))
+                running.walk.hops.append(event if event.attempt == number else event._replace(attempt=number))
                 log.info(
                     "click.hop",
                     click_id=job.trace_id,

@@ -1,7 +1,6 @@
 """The click log: listed, watched, read by the seed's own SQL, sparing with personal data, and not growing for ever."""
 
 import asyncio
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
@@ -154,7 +153,7 @@ async def test_an_older_version_of_a_record_never_replaces_a_newer_one(database:
     async with asyncpg.create_pool(database) as pool:
         table = ClickTable(pool)
         record = unfinished("0" * 32, give_up_in=60)
-        await table.write([replace(record, version=3, status=ClickStatus.FAILED, reason="NEWER")])
+        await table.write([record._replace(version=3, status=ClickStatus.FAILED, reason="NEWER")])
         await table.write([record])
         stored = await table.get(record.click_id)
         assert stored is not None

@@ -181,8 +181,7 @@ async def test_a_journal_that_is_full_drops_the_oldest_and_counts_them(database:
 async def test_a_record_that_the_database_refuses_does_not_hold_up_the_others(database: str) -> None:
     async with asyncpg.create_pool(database) as pool, Journal(ClickTable(pool), capacity=100) as journal:
         journal.put(unfinished("a" * 32, give_up_in=60))
-        bad = unfinished("b" * 32, give_up_in=60)
-        object.__setattr__(bad, "inbound_query", "a\0b")
+        bad = unfinished("b" * 32, give_up_in=60)._replace(inbound_query="a\0b")
         journal.put(bad)
         assert await journal.durable(unfinished("c" * 32, give_up_in=60), within=5)
         assert journal.dropped == 1

@@ -58,7 +58,7 @@ def record(**changes: object) -> ClickRecord:
         ),
         otel_trace_id="ab" * 16,
     )
-    return replace(base, **changes)  # type: ignore[arg-type]
+    return base._replace(**changes)  # type: ignore[arg-type]
 
 
 def test_whatever_is_not_html_is_escaped() -> None:

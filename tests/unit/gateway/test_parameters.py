@@ -25,7 +25,7 @@ AWKWARD = "a b A 1 %61 %62 % %2 %zz %26 %3D %20 + ; [] ' ? /"
 PIECES = st.sampled_from(AWKWARD.split())
 WORDS = st.lists(PIECES, max_size=3).map("".join)
 PARAMETERS = st.one_of(
-    st.builds(Parameter, WORDS, st.lists(st.one_of(PIECES, st.just("=")), max_size=3).map("".join)),
+    st.builds(Parameter, WORDS, st.lists(st.one_of(PIECES, st.just("=")), max_size=3).map("".join), st.just(False)),
     st.builds(Parameter, WORDS, st.just(""), no_equals=st.just(True)),
 )
 QUERIES = st.lists(PARAMETERS, max_size=6)
