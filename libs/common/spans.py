@@ -38,6 +38,10 @@ def root(name: str, *, of: str, kind: SpanKind, attributes: Mapping[str, str]) -
         span = _tracer.start_span(name, context=Context(), kind=kind, attributes=attributes)
     finally:
         root_to_be.reset(token)
+    if not span.get_span_context().is_valid:
+        # Nothing is recorded in this process.
+        yield span
+        return
     with trace.use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False):
         yield span
 

@@ -2,6 +2,7 @@
 
 import ipaddress
 from collections.abc import Sequence
+from functools import lru_cache
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _MOST_HOPS = 32
@@ -30,6 +31,8 @@ def visitor_address(peer: str, forwarded: Sequence[str], trusted: Sequence[Netwo
     return str(current)
 
 
+# Proxies in front are few, and a flood comes from few addresses.
+@lru_cache(maxsize=4_096)
 def _normal(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """Reads an address, with or without a port, IPv4 in IPv6 clothes as IPv4; None if it is none."""
     if text.startswith("["):

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from opentelemetry import trace
 from opentelemetry.trace import Span
@@ -327,8 +327,7 @@ def _asked_not_to_trace(click: Click, offer: Offer) -> str:
     return click.no_trace_reason or ("REDIRECT_ONLY" if offer.mode is Mode.REDIRECT_ONLY else "")
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
+class _Answer(NamedTuple):
     """An answer before it is on record."""
 
     kind: Answer

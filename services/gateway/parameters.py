@@ -6,7 +6,7 @@ A query is split at "&" and at the first "=" of each part, and nothing else is i
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from services.gateway.model import Hop, MergePolicy, Offer, Origin, Parameter, ParameterSource
@@ -72,8 +72,7 @@ def first_value(parameters: Sequence[Parameter], name: str) -> str:
     return next((parameter.value for parameter in parameters if decoded(parameter.name) == wanted), "")
 
 
-@dataclass(frozen=True, slots=True)
-class SplitUrl:
+class SplitUrl(NamedTuple):
     """A URL cut at its query and its fragment; None where there is none."""
 
     base: str
@@ -99,8 +98,7 @@ class SplitUrl:
         return f"{self.base}{query}{fragment}"
 
 
-@dataclass(frozen=True, slots=True)
-class Merged:
+class Merged(NamedTuple):
     """A URL with merged parameters, and where each of them came from."""
 
     location: str

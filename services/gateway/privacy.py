@@ -4,6 +4,7 @@ import enum
 import hashlib
 import hmac
 import ipaddress
+from functools import lru_cache
 
 _IPV4_PREFIX, _IPV6_PREFIX = 24, 48
 
@@ -45,6 +46,7 @@ class Privacy:
         return hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()[:32]
 
 
+@lru_cache(maxsize=4_096)
 def _network(text: str) -> str:
     try:
         address = ipaddress.ip_address(text)

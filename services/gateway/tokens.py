@@ -20,6 +20,8 @@ def expand(url: str, offer: Offer, click_id: str, inbound: Sequence[Parameter]) 
     The value of a parameter goes in as it stood on the wire. In a path its "/" and "?" are encoded as well, and dots
     that would lead to the directory above are left out: a visitor must not choose another path or begin the query.
     """
+    if "{" not in url:
+        return url
     own = {"click_id": click_id, "offer": quote(offer.name, safe=""), "country": offer.country}
 
     def value(name: str, *, in_path: bool) -> str:
