@@ -45,32 +45,72 @@ _PROXY_TIME = Bounded(
 )
 
 
-def observe_hop(request: TraceRequest, hop: Hop, *, span_queries: bool = False) -> None:
-    """Records a hop that has just ended; its span shows the query of the URL only if `span_queries`."""
-    _HOP_TIME.observe(hop.timing.total, exemplar())
-    if hop.number == 0 and request.proxy is not None and hop.timing.connect is not None:
-        _PROXY_TIME.of(request.proxy.provider).observe(hop.timing.connect)
-    recording = trace.get_current_span().is_recording()
-    logging_hops = _stdlib_log.isEnabledFor(logging.DEBUG)
-    if not recording and not logging_hops:
-        return
-    url = urls.parse(hop.url)
-    if url is None:
-        return
-    if logging_hops:
-        log.debug(
-            "trace.hop",
-            click_id=request.trace_id,
-            index=hop.number,
-            host=url.host,
-            status=hop.status,
-            kind=hop.kind.name if hop.kind else None,
-            error=hop.error or None,
-            seconds=round(hop.timing.total, 4),
+class Observer:
+    """Records one walk, inside the span of its call; what is the same for all of its hops is looked up once."""
+
+    def __init__(self, request: TraceRequest, *, span_queries: bool = False) -> None:
+        """Shows the queries of URLs in spans only if `span_queries`."""
+        self._request = request
+        self._span_queries = span_queries
+        self._span = trace.get_current_span()
+        self._recording = self._span.is_recording()
+        self._logging_hops = _stdlib_log.isEnabledFor(logging.DEBUG)
+        self._example = exemplar()
+
+    def hop(self, hop: Hop) -> None:
+        """Records a hop that has just ended."""
+        proxy = self._request.proxy
+        _HOP_TIME.observe(hop.timing.total, self._example)
+        if hop.number == 0 and proxy is not None and hop.timing.connect is not None:
+            _PROXY_TIME.of(proxy.provider).observe(hop.timing.connect)
+        if not self._recording and not self._logging_hops:
+            return
+        url = urls.parse(hop.url)
+        if url is None:
+            return
+        if self._logging_hops:
+            log.debug(
+                "trace.hop",
+                click_id=self._request.trace_id,
+                index=hop.number,
+                host=url.host,
+                status=hop.status,
+                kind=hop.kind.name if hop.kind else None,
+                error=hop.error or None,
+                seconds=round(hop.timing.total, 4),
+            )
+        if self._recording:
+            shown = url.without_fragment if self._span_queries else url.without_query
+            _record_span(url, shown, hop, proxy)
+
+    def result(self, result: Result) -> None:
+        """Records the end of the walk."""
+        failure, proxy = result.failure, self._request.proxy
+        blame = failure.blame.name if failure else "NONE"
+        _TRACE_TIME.observe(result.total_time, self._example)
+        _HOPS.observe(result.hops)
+        _STOPS.of(result.stop_reason.name, blame).inc(1, self._example)
+        if proxy is not None:
+            _BYTES.of(proxy.provider).inc(result.bytes)
+            _PROXY_WALKS.of(proxy.provider, proxy.country, blame).inc(1, self._example)
+        log.info(
+            "trace.ended",
+            click_id=self._request.trace_id,
+            stop=result.stop_reason.name,
+            hops=result.hops,
+            host=result.host,
+            reason=failure.reason if failure else None,
+            blame=failure.blame.name if failure else None,
+            seconds=round(result.total_time, 3),
+            bytes=result.bytes,
         )
-    if recording:
-        shown = url.without_fragment if span_queries else url.without_query
-        _record_span(url, shown, hop, request.proxy)
+        if self._recording:
+            self._span.set_attribute("clicktrace.stop_reason", result.stop_reason.name)
+            self._span.set_attribute("clicktrace.hops", result.hops)
+            if failure is not None:
+                self._span.set_attribute("clicktrace.failure.reason", failure.reason)
+                self._span.set_attribute("clicktrace.failure.blame", failure.blame.name)
+                self._span.set_attribute("clicktrace.target_reached", failure.target_reached)
 
 
 def _record_span(url: urls.Url, shown: str, hop: Hop, proxy: Proxy | None) -> None:
@@ -102,35 +142,3 @@ def _record_span(url: urls.Url, shown: str, hop: Hop, proxy: Proxy | None) -> No
         span.set_attribute("error.type", hop.error or str(hop.status))
         span.set_status(Status(StatusCode.ERROR))
     span.end(end)
-
-
-def observe_result(request: TraceRequest, result: Result) -> None:
-    """Records the end of a walk."""
-    failure, proxy, example = result.failure, request.proxy, exemplar()
-    blame = failure.blame.name if failure else "NONE"
-    _TRACE_TIME.observe(result.total_time, example)
-    _HOPS.observe(result.hops)
-    _STOPS.of(result.stop_reason.name, blame).inc(1, example)
-    if proxy is not None:
-        _BYTES.of(proxy.provider).inc(result.bytes)
-        _PROXY_WALKS.of(proxy.provider, proxy.country, blame).inc(1, example)
-    url = urls.parse(result.final_url)
-    log.info(
-        "trace.ended",
-        click_id=request.trace_id,
-        stop=result.stop_reason.name,
-        hops=result.hops,
-        host=url.host if url is not None else "",
-        reason=failure.reason if failure else None,
-        blame=failure.blame.name if failure else None,
-        seconds=round(result.total_time, 3),
-        bytes=result.bytes,
-    )
-    span = trace.get_current_span()
-    if span.is_recording():
-        span.set_attribute("clicktrace.stop_reason", result.stop_reason.name)
-        span.set_attribute("clicktrace.hops", result.hops)
-        if failure is not None:
-            span.set_attribute("clicktrace.failure.reason", failure.reason)
-            span.set_attribute("clicktrace.failure.blame", failure.blame.name)
-            span.set_attribute("clicktrace.target_reached", failure.target_reached)

@@ -75,6 +75,7 @@ class Tracer(pb_grpc.TracerServicer):
         )
         self._admit()
         walk = Walk(asked, self._fetcher, self._guard, self._settings)
+        observer = observing.Observer(asked, span_queries=self._span_queries)
         self._walks.add(walk)
         observing.IN_FLIGHT.inc()
         try:
@@ -85,10 +86,10 @@ class Tracer(pb_grpc.TracerServicer):
             ):
                 async for event in events:
                     if isinstance(event, Hop):
-                        observing.observe_hop(asked, event, span_queries=self._span_queries)
+                        observer.hop(event)
                         await report.hop(event)
                     else:
-                        observing.observe_result(asked, event)
+                        observer.result(event)
                         await report.result(event)
         finally:
             self._walks.discard(walk)

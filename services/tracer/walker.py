@@ -123,7 +123,7 @@ class Walk:
             yield self._result(self._request.url, _INVALID_START, None)
             return
         policy = self._request.policy
-        policy = replace(policy, user_agent=policy.user_agent or self._settings.user_agent)
+        policy = policy._replace(user_agent=policy.user_agent or self._settings.user_agent)
         with self._fetcher.session(self._request.proxy, policy, self._lease_end) as session:
             self._session = session
             while True:
@@ -251,6 +251,7 @@ class Walk:
 
     def _result(self, final_url: str, fault: Fault | None, url: Url | None) -> Result:
         failure = None
+        host = url.host if url is not None else ""
         longest = self._request.limits.max_url_bytes
         if len(final_url) > longest:
             # What is too long to follow is too long to send on; the stop says that it was.
@@ -265,6 +266,7 @@ class Walk:
             params=urls.parameters(url) if url is not None else (),
             total_time=self._clock() - self._started,
             bytes=self._bytes,
+            host=host,
         )
 
 
