@@ -75,7 +75,7 @@ class PostgresLeases:
             [request.rule.rest_key for request in distinct],
             [request.rule.reuse for request in distinct],
         )
-        answers = {row["request_id"]: _grant_or_refusal(row) for row in rows}
+        answers = dict(map(_grant_or_refusal, rows))
         return [answers[request.request_id] for request in requests]
 
     async def outlook(self, demand: Demand, count: int) -> Outlook:
@@ -102,7 +102,7 @@ class PostgresLeases:
             self._cooldown,
         )
         answers: dict[int, Kept | NotHeld] = {
-            row["place"]: _VERDICTS.get(row["verdict"]) or Kept(row["expires_at"], row["db_time"]) for row in rows
+            place: _VERDICTS.get(verdict) or Kept(expires_at, db_time) for place, verdict, expires_at, db_time in rows
         }
         return [answers[place] for place in range(1, len(requests) + 1)]
 
@@ -120,7 +120,8 @@ class PostgresLeases:
             self._probe_pause,
         )
         answers: dict[int, Released | NotHeld] = {
-            row["place"]: _VERDICTS.get(row["verdict"]) or Released(row["available_at"], row["db_time"]) for row in rows
+            place: _VERDICTS.get(verdict) or Released(available_at, db_time)
+            for place, verdict, available_at, db_time in rows
         }
         return [answers[place] for place in range(1, len(requests) + 1)]
 
@@ -138,15 +139,11 @@ def _columns(tokens: Sequence[LeaseToken]) -> tuple[list[int], list[int], list[s
     )
 
 
-def _grant_or_refusal(row: Row) -> Grant | Refusal:
-    if row["fence"] is None:
-        return Refusal(row["next_available_at"], row["db_time"])
-    proxy = Proxy(
-        ip_address=row["ip_address"],
-        ip_port=row["ip_port"],
-        protocol=_PROTOCOLS[row["protocol"]],
-        provider=row["provider"],
-        country=row["country"],
-    )
-    token = LeaseToken(row["proxy_id"], row["fence"], row["nonce"].hex)
-    return Grant(token, proxy, row["expires_at"], row["db_time"])
+def _grant_or_refusal(row: Row) -> tuple[str, Grant | Refusal]:
+    """Reads a row of the statement `lease`, whose columns come in this order: the request's id, and its answer."""
+    request_id, db_time, proxy_id, fence, nonce, expires_at, *address, next_available_at = row
+    if fence is None:
+        return request_id, Refusal(next_available_at, db_time)
+    ip_address, ip_port, protocol, provider, country = address
+    proxy = Proxy(ip_address, ip_port, _PROTOCOLS[protocol], provider, country)
+    return request_id, Grant(LeaseToken(proxy_id, fence, nonce.hex), proxy, expires_at, db_time)

@@ -22,7 +22,7 @@ while a statement is under way goes into the next one (`bulk`), one round trip p
 import asyncio
 from collections.abc import Awaitable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
@@ -275,7 +275,7 @@ class Leasing:
 
     def _ruled(self, request: LeaseRequest) -> LeaseRequest:
         rule = self._rules.get(request.offer)
-        return request if rule is None else replace(request, rule=rule)
+        return request if rule is None else request._replace(rule=rule)
 
     async def _after_refusal(self, request: LeaseRequest, refusal: Refusal, limit: float) -> Grant:
         """Does what else can be done for a request that was refused: falls back on another country, and waits."""
@@ -285,7 +285,7 @@ class Leasing:
                 return again
             refusal = again
         for country in self._fallbacks.get(request.country, ()):
-            other = await self._attempts(replace(request, country=country))
+            other = await self._attempts(request._replace(country=country))
             if isinstance(other, Grant):
                 return other
         if not request.wait or self._room.full(request.demand):

@@ -1,6 +1,7 @@
 """What the pool manager talks about: proxies, leases, and what can be asked of them.
 
-Spans of time are in seconds; moments are aware datetimes and always the database's clock.
+Spans of time are in seconds; moments are aware datetimes and always the database's clock. What every lease needs is a
+named tuple, which is made in a third of the time that a frozen dataclass takes.
 """
 
 import enum
@@ -56,8 +57,7 @@ class LeaseToken(NamedTuple):
         return token if token.proxy_id <= _MAX_ID and token.fence <= _MAX_ID else None
 
 
-@dataclass(frozen=True, slots=True)
-class Proxy:
+class Proxy(NamedTuple):
     """A proxy as it stands in the pool, without credentials."""
 
     ip_address: str
@@ -100,8 +100,7 @@ class Demand(NamedTuple):
     rule: Rule = NO_RULE
 
 
-@dataclass(frozen=True, slots=True)
-class LeaseRequest:
+class LeaseRequest(NamedTuple):
     """Asks for one IP; the empty country means any."""
 
     request_id: str
@@ -120,8 +119,7 @@ class LeaseRequest:
         return Demand(self.country) if self.rule == NO_RULE else Demand(self.country, self.offer, self.rule)
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(NamedTuple):
     """One IP, for the bearer of the token alone, until `expire_time`."""
 
     token: LeaseToken
@@ -130,8 +128,7 @@ class Grant:
     db_time: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(NamedTuple):
     """No IP is free; `next_available` says when one will be, None that none can be."""
 
     next_available: datetime | None
@@ -167,16 +164,14 @@ class Usage:
         return self.free + sum(self.busy.values())
 
 
-@dataclass(frozen=True, slots=True)
-class HeartbeatRequest:
+class HeartbeatRequest(NamedTuple):
     """Asks to keep a lease for `ttl` from now on."""
 
     token: LeaseToken
     ttl: float
 
 
-@dataclass(frozen=True, slots=True)
-class ReleaseRequest:
+class ReleaseRequest(NamedTuple):
     """Ends a lease and says how it went; `trace_time` is None where the holder did not say."""
 
     token: LeaseToken
@@ -188,16 +183,14 @@ class ReleaseRequest:
     """The click that the IP was for, to be found in the logs; empty for none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(NamedTuple):
     """A heartbeat was in time; the lease now ends at `expire_time`."""
 
     expire_time: datetime
     db_time: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Released:
+class Released(NamedTuple):
     """A lease is over; its IP can be leased again at `available_time`."""
 
     available_time: datetime

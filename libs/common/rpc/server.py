@@ -1,11 +1,12 @@
 """The one way to serve: health, reflection, tracing, typed errors, and a drain that loses nothing."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, aclosing, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import grpc
 from grpc import aio
@@ -15,7 +16,7 @@ from grpc_status import rpc_status
 from libs.common import logs
 from libs.common.errors import ClicktraceError, Code
 from libs.common.rpc import auth, callers, health, status, tls
-from libs.common.rpc.tracing import server_span
+from libs.common.rpc.tracing import ServerSpans
 from libs.common.settings import Address
 
 log = logs.get(__name__)
@@ -36,7 +37,7 @@ _OPTIONS = (
 # For calls that were on their way when the last known one ended.
 _LAST_CALLS_SECONDS = 0.25
 
-Around = Callable[[str, "aio.ServicerContext[Any, Any]"], AbstractAsyncContextManager[None]]
+Context: TypeAlias = "aio.ServicerContext[Any, Any]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +97,10 @@ class Server:
         self._health_address = health_address
         self._admin_address = admin_address
         self._services = services
-        self._tokens = {service.full_name: service.token for service in services}
         self._reflection = reflection
         self._grace = grace
         self._drain_delay = drain_delay
-        self._running = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._calls = _Calls()
         self._servers: list[aio.Server] = []
         self.health = health.Health([service.full_name for service in services])
         self.port = 0
@@ -136,11 +134,8 @@ class Server:
 
     def _bound(self, address: Address, services: Sequence[Service], *, reflected: bool) -> tuple[aio.Server, int]:
         """Makes a server of some of the services, and tells the port it is bound to."""
-        around = [server_span, self._counted, _typed_errors]
-        if self._security is not None:
-            around.append(_Admission(self._security, services).admitted)
-        around.append(self._protected)
-        server = aio.server(interceptors=[_Wrapping(around)], options=_OPTIONS)
+        admission = _Admission(services, self._security)
+        server = aio.server(interceptors=[_Wrapping(self._calls, admission)], options=_OPTIONS)
         for service in services:
             service.add(server)
         self.health.add_to(server)
@@ -176,29 +171,11 @@ class Server:
         # the grace; only our own calls count. There must be one `stop` only: two at once crash the runtime.
         try:
             async with asyncio.timeout(self._grace):
-                await self._idle.wait()
+                await self._calls.none.wait()
         except TimeoutError:
-            log.warning("server.cancelling", calls=self._running, grace=self._grace)
+            log.warning("server.cancelling", calls=self._calls.running, grace=self._grace)
         for server in self._servers:
             await server.stop(min(self._grace, _LAST_CALLS_SECONDS))
-
-    @asynccontextmanager
-    async def _counted(self, _method: str, _context: "aio.ServicerContext[Any, Any]") -> AsyncIterator[None]:
-        self._running += 1
-        self._idle.clear()
-        try:
-            yield
-        finally:
-            self._running -= 1
-            if not self._running:
-                self._idle.set()
-
-    @asynccontextmanager
-    async def _protected(self, method: str, context: "aio.ServicerContext[Any, Any]") -> AsyncIterator[None]:
-        token = self._tokens.get(method.partition("/")[0], "")
-        if token:
-            auth.require_operator(context, token)
-        yield
 
 
 def _bind(server: aio.Server, address: Address, files: tls.Files | None = None) -> int:
@@ -210,46 +187,80 @@ def _bind(server: aio.Server, address: Address, files: tls.Files | None = None) 
         raise OSError(f"cannot listen on {address}: is something else using the port?") from None
 
 
+class _Calls:
+    """Counts the calls that run, each inside a `with` block."""
+
+    def __init__(self) -> None:
+        self.running = 0
+        self.none = asyncio.Event()
+        self.none.set()
+
+    def __enter__(self) -> None:
+        self.running += 1
+        self.none.clear()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.running -= 1
+        if not self.running:
+            self.none.set()
+
+
 class _Admission:
     """Lets a call through to its handler if its caller may make it."""
 
-    def __init__(self, security: Security, services: Sequence[Service]) -> None:
-        self._security = security
+    def __init__(self, services: Sequence[Service], security: Security | None) -> None:
         self._services = {service.full_name: service for service in services}
+        self._security = security
 
-    @asynccontextmanager
-    async def admitted(self, method: str, context: "aio.ServicerContext[Any, Any]") -> AsyncIterator[None]:
-        service = self._services[method.rpartition("/")[0]]
-        caller = callers.Caller.of(context, self._security.operators)
-        if not (
-            caller.is_any_of(service.callers)
-            or (service.for_operators and (caller.is_operator or auth.shows_token(context, self._security.token)))
-        ):
-            raise callers.refused(caller, service.full_name)
-        with callers.calling(caller):
+    def admits(self, method: str) -> Callable[[Context], AbstractContextManager[None]]:
+        """Returns what each call of a method passes, and stays in until its end."""
+        service = self._services.get(method.rpartition("/")[0])
+        if service is None or (self._security is None and not service.token):
+            return _everybody
+        return partial(self._admitted, service)
+
+    @contextmanager
+    def _admitted(self, service: Service, context: Context) -> Iterator[None]:
+        with nullcontext() if self._security is None else self._known(self._security, service, context):
+            if service.token:
+                auth.require_operator(context, service.token)
             yield
 
+    @staticmethod
+    def _known(security: Security, service: Service, context: Context) -> AbstractContextManager[None]:
+        caller = callers.Caller.of(context, security.operators)
+        if caller.is_any_of(service.callers) or (
+            service.for_operators and (caller.is_operator or auth.shows_token(context, security.token))
+        ):
+            return callers.calling(caller)
+        raise callers.refused(caller, service.full_name)
 
-@asynccontextmanager
-async def _typed_errors(method: str, context: "aio.ServicerContext[Any, Any]") -> AsyncIterator[None]:
-    """Turns what a handler raises into a status with details; what nobody foresaw is logged and becomes INTERNAL."""
-    try:
-        yield
-    except ClicktraceError as error:
-        await context.abort_with_status(rpc_status.to_status(status.to_status(error)))
-    except aio.AbortError:
-        raise
-    except Exception:
-        log.exception("rpc.failed", method=method)
-        failure = ClicktraceError(Code.INTERNAL, "INTERNAL_ERROR", "the server failed; its log has the details")
-        await context.abort_with_status(rpc_status.to_status(status.to_status(failure)))
+
+_NOTHING = nullcontext()
+
+
+def _everybody(_context: Context) -> AbstractContextManager[None]:
+    return _NOTHING
+
+
+async def _abort(method: str, context: Context, error: Exception) -> None:
+    """Turns what a handler raised into a status with details; what nobody foresaw is logged and becomes INTERNAL."""
+    if isinstance(error, aio.AbortError):
+        raise error
+    if not isinstance(error, ClicktraceError):
+        log.error("rpc.failed", method=method, exc_info=error)
+        error = ClicktraceError(Code.INTERNAL, "INTERNAL_ERROR", "the server failed; its log has the details")
+    await context.abort_with_status(rpc_status.to_status(status.to_status(error)))
 
 
 class _Wrapping(aio.ServerInterceptor):
-    """Enters async context managers, the first of them outermost, around every call of our own services."""
+    """Puts around every call of our own services: a span, the count, typed errors, and who may call."""
 
-    def __init__(self, arounds: Sequence[Around]) -> None:
-        self._arounds = arounds
+    def __init__(self, calls: _Calls, admission: _Admission) -> None:
+        self._calls = calls
+        self._admission = admission
         # Made once: a handler is the same at each call, and so is what is around it.
         self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
 
@@ -269,27 +280,33 @@ class _Wrapping(aio.ServerInterceptor):
 
     def _wrap(self, method: str, handler: Any) -> "grpc.RpcMethodHandler[Any, Any]":
         inner = handler.unary_stream or handler.unary_unary
-        arounds = self._arounds
+        spans = ServerSpans(method)
+        calls = self._calls
+        admitted = self._admission.admits(method)
 
-        async def unary(request: Any, context: "aio.ServicerContext[Any, Any]") -> Any:
-            async with AsyncExitStack() as stack:
-                for around in arounds:
-                    await stack.enter_async_context(around(method, context))
-                return await inner(request, context)
+        async def unary(request: Any, context: Context) -> Any:
+            with spans.begin(context), calls:
+                try:
+                    with admitted(context):
+                        return await inner(request, context)
+                except Exception as error:  # noqa: BLE001 - whatever it is becomes a status
+                    await _abort(method, context, error)
 
-        async def stream(request: Any, context: "aio.ServicerContext[Any, Any]") -> None:
+        async def stream(request: Any, context: Context) -> None:
             # Written from here, not yielded: the runtime does not close a generator whose caller went away while a
             # message was being sent, and its clean-up would wait for the garbage collector.
-            async with AsyncExitStack() as stack:
-                for around in arounds:
-                    await stack.enter_async_context(around(method, context))
-                messages = inner(request, context)
-                if not hasattr(messages, "aclose"):
-                    await messages
-                    return
-                async with aclosing(messages):
-                    async for message in messages:
-                        await context.write(message)
+            with spans.begin(context), calls:
+                try:
+                    with admitted(context):
+                        messages = inner(request, context)
+                        if not hasattr(messages, "aclose"):
+                            await messages
+                            return
+                        async with aclosing(messages):
+                            async for message in messages:
+                                await context.write(message)
+                except Exception as error:  # noqa: BLE001 - whatever it is becomes a status
+                    await _abort(method, context, error)
 
         make = grpc.unary_stream_rpc_method_handler if handler.unary_stream else grpc.unary_unary_rpc_method_handler
         return make(
