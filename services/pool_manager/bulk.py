@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import accumulate
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
@@ -11,10 +12,8 @@ from libs.common.grouping import Grouper
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
-# Larger statements gain little, and one holds its rows and advisory locks until it is written.
-_MAX_STATEMENT = 256
-_MAX_CHUNK = 128
-_MAX_CHUNKS = 128
+# Larger statements gain little, and while one is under way the answers of the one before can be written.
+_MAX_STATEMENT = 128
 
 
 class Bulk(Generic[Item, Answer]):
@@ -35,7 +34,7 @@ class Bulk(Generic[Item, Answer]):
         self._run = run
         self._abandoned = abandoned
         self._grouper: Grouper[Sequence[Item], Sequence[Answer]] = Grouper(
-            self._run_chunks, max_group=_MAX_CHUNKS, name=name, abandoned=self._abandon
+            self._run_chunks, max_group=_MAX_STATEMENT, size=len, name=name, abandoned=self._abandon
         )
 
     async def __aenter__(self) -> Self:
@@ -54,7 +53,7 @@ class Bulk(Generic[Item, Answer]):
 
     async def submit_all(self, items: Sequence[Item]) -> Sequence[Answer | ClicktraceError]:
         """Returns an answer, or the error of its statement, for each of many items, in order."""
-        chunks = [items[start : start + _MAX_CHUNK] for start in range(0, len(items), _MAX_CHUNK)]
+        chunks = [items[start : start + _MAX_STATEMENT] for start in range(0, len(items), _MAX_STATEMENT)]
         if len(chunks) == 1:
             return await self._submit_chunk(items)
         answers = await asyncio.gather(*(self._submit_chunk(chunk) for chunk in chunks))
@@ -66,34 +65,12 @@ class Bulk(Generic[Item, Answer]):
         except ClicktraceError as error:
             return [error] * len(chunk)
 
-    async def _run_chunks(self, chunks: Sequence[Sequence[Item]]) -> Sequence[Sequence[Answer] | Exception]:
-        results: list[Sequence[Answer] | Exception] = []
-        for together in _statements(chunks):
-            try:
-                answers = await self._run([item for chunk in together for item in chunk])
-            except Exception as error:  # noqa: BLE001 - it belongs to the callers of these chunks, and to them alone
-                results.extend([error] * len(together))
-                continue
-            start = 0
-            for chunk in together:
-                results.append(answers[start : start + len(chunk)])
-                start += len(chunk)
-        return results
+    async def _run_chunks(self, chunks: Sequence[Sequence[Item]]) -> Sequence[Sequence[Answer]]:
+        answers = await self._run([item for chunk in chunks for item in chunk])
+        ends = list(accumulate(map(len, chunks)))
+        return [answers[end - len(chunk) : end] for chunk, end in zip(chunks, ends, strict=True)]
 
     def _abandon(self, chunk: Sequence[Item], answers: Sequence[Answer]) -> None:
         if self._abandoned is not None:
             for item, answer in zip(chunk, answers, strict=True):
                 self._abandoned(item, answer)
-
-
-def _statements(chunks: Sequence[Sequence[Item]]) -> Sequence[Sequence[Sequence[Item]]]:
-    """Divides chunks among statements."""
-    statements: list[list[Sequence[Item]]] = [[]]
-    size = 0
-    for chunk in chunks:
-        if statements[-1] and size + len(chunk) > _MAX_STATEMENT:
-            statements.append([])
-            size = 0
-        statements[-1].append(chunk)
-        size += len(chunk)
-    return statements

@@ -1,6 +1,6 @@
 """Leases in PostgreSQL: the store of `services.pool_manager.leasing`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from services.pool_manager.leasing import Ask
@@ -69,11 +69,11 @@ class PostgresLeases:
             [request.offer for request in distinct],
             [request.holder for request in distinct],
             [timedelta(seconds=request.ttl) for request in distinct],
-            list(claims.values()),
-            list(repeat_only.values()),
+            _array(claims.values()),
+            _array(repeat_only.values()),
             self._cooldown,
             [request.rule.rest_key for request in distinct],
-            [request.rule.reuse for request in distinct],
+            _array(request.rule.reuse for request in distinct),
         )
         answers = dict(map(_grant_or_refusal, rows))
         return [answers[request.request_id] for request in requests]
@@ -114,7 +114,7 @@ class PostgresLeases:
             [request.outcome.value for request in requests],
             [request.failure_reason for request in requests],
             [None if request.trace_time is None else timedelta(seconds=request.trace_time) for request in requests],
-            [request.bytes for request in requests],
+            _array(request.bytes for request in requests),
             self._cooldown,
             self._failure_limit,
             self._probe_pause,
@@ -131,12 +131,17 @@ class PostgresLeases:
         await self._return.fetch(_RETURN, *_columns(tokens), repeatable=False)
 
 
-def _columns(tokens: Sequence[LeaseToken]) -> tuple[list[int], list[int], list[str]]:
-    return (
-        [token.proxy_id for token in tokens],
-        [token.fence for token in tokens],
-        [token.nonce for token in tokens],
-    )
+def _columns(tokens: Sequence[LeaseToken]) -> tuple[str, str, list[str]]:
+    proxy_ids, fences, nonces = zip(*tokens, strict=True)
+    return _array(proxy_ids), _array(fences), list(nonces)
+
+
+def _array(values: Iterable[int]) -> str:
+    """Returns numbers, or truth values, as the text of an array of PostgreSQL.
+
+    Of a list the driver asks for each number whether it is a list too, which takes six times as long.
+    """
+    return f"{{{','.join(map(str, values))}}}"
 
 
 def _grant_or_refusal(row: Row) -> tuple[str, Grant | Refusal]:

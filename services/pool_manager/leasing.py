@@ -189,7 +189,8 @@ class Leasing:
         time to the next free IP if there will be one.
         """
         request = self._ruled(request)
-        return await self._observed(request, self._granted(request, _limit(request, deadline)), _now())
+        began = _now()
+        return await self._observed(request, self._granted(request, _limit(request, began, deadline)), began)
 
     async def heartbeat(self, request: HeartbeatRequest) -> Kept:
         """Keeps a lease; raises FAILED_PRECONDITION/LEASE_LOST or NOT_FOUND/UNKNOWN_LEASE."""
@@ -206,20 +207,22 @@ class Leasing:
     ) -> Sequence[Grant | ClicktraceError]:
         """Leases for many requests at once; a caller that is cancelled meanwhile leaves no lease behind."""
         began = _now()
-        limits = [_limit(request, deadline) for request in requests]
+        limits = [_limit(request, began, deadline) for request in requests]
         requests = [self._ruled(request) for request in requests]
         asks = [self._ask(request, repeat_only=await self._closed(request)) for request in requests]
         calls: list[tuple[int, asyncio.Task[Grant]]] = []
         answers: list[Grant | ClicktraceError] = []
         try:
-            for place, answer in enumerate(await self._leases.submit_all(asks)):
+            first = await self._leases.submit_all(asks)
+            took = _now() - began
+            for place, answer in enumerate(first):
                 if isinstance(answer, Refusal):
                     # What follows is each one's own: to try again, to fall back on another country, to wait.
                     work = self._after_refusal(requests[place], answer, limits[place])
                     calls.append((place, asyncio.ensure_future(self._observed(requests[place], work, began))))
                     answers.append(no_available_ip(requests[place], answer.retry_after))
                 else:
-                    self._observe(requests[place], answer, began)
+                    self._observe(requests[place], answer, took)
                     answers.append(answer)
             later = await asyncio.gather(*(call for _, call in calls), return_exceptions=True)
         except asyncio.CancelledError:
@@ -252,15 +255,15 @@ class Leasing:
         try:
             grant = await work
         except ClicktraceError as error:
-            self._observe(request, error, began)
+            self._observe(request, error, _now() - began)
             raise
-        self._observe(request, grant, began)
+        self._observe(request, grant, _now() - began)
         return grant
 
-    def _observe(self, request: LeaseRequest, answer: Grant | ClicktraceError, began: float) -> None:
+    def _observe(self, request: LeaseRequest, answer: Grant | ClicktraceError, waited: float) -> None:
         lease_log.leased(request, answer)
         if isinstance(answer, Grant):
-            self._observer.granted(request, answer, _now() - began)
+            self._observer.granted(request, answer, waited)
         else:
             self._observer.refused(request, answer.reason)
 
@@ -399,9 +402,9 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def _limit(request: LeaseRequest, deadline: float | None) -> float:
+def _limit(request: LeaseRequest, began: float, deadline: float | None) -> float:
     """Returns until when a request may wait, by the event loop's clock."""
-    limit = _now() + request.wait
+    limit = began + request.wait
     return limit if deadline is None else min(limit, deadline)
 
 

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar, cast
 
-from google.protobuf.duration_pb2 import Duration
 from grpc import aio
 
 from libs.common.errors import ClicktraceError, Code
@@ -165,14 +164,14 @@ def _lease_request(message: pool_pb2.LeaseRequest) -> LeaseRequest:
         country=message.country,
         offer=message.offer,
         holder=message.holder,
-        ttl=_span(message, "ttl", message.ttl),
-        wait=_span(message, "wait", message.wait),
+        ttl=_span(message, "ttl"),
+        wait=_span(message, "wait"),
         click_id=message.click_id,
     )
 
 
 def _heartbeat_request(message: pool_pb2.HeartbeatRequest) -> HeartbeatRequest:
-    return validation.heartbeat_request(message.lease_id, message.fence, _span(message, "ttl", message.ttl))
+    return validation.heartbeat_request(message.lease_id, message.fence, _span(message, "ttl"))
 
 
 def _release_request(message: pool_pb2.ReleaseRequest) -> ReleaseRequest:
@@ -181,15 +180,15 @@ def _release_request(message: pool_pb2.ReleaseRequest) -> ReleaseRequest:
         fence=message.fence,
         outcome=_OUTCOMES.get(message.outcome, ""),
         failure_reason=message.failure_reason,
-        trace_time=_span(message, "trace_time", message.trace_time),
+        trace_time=_span(message, "trace_time"),
         size=message.bytes,
         click_id=message.click_id,
     )
 
 
-def _span(message: Any, field: str, duration: Duration) -> float | None:
+def _span(message: Any, field: str) -> float | None:
     """Returns a span of time in seconds; None if it was left out."""
-    return to_seconds(duration) if message.HasField(field) else None
+    return to_seconds(getattr(message, field)) if message.HasField(field) else None
 
 
 def _put_kept(response: pool_pb2.HeartbeatResponse, kept: Kept) -> None:

@@ -20,6 +20,7 @@ DEFAULT_PAGE = 100
 _TTL = (1.0, 600.0)
 _WAIT = (0.0, 60.0)
 _TRACE_TIME = (0.0, 86_400.0)
+_OUTCOMES = {outcome.value: outcome for outcome in Outcome}
 
 # Names are for logs, dashboards and SQL consoles: nothing that could end a line or a literal there.
 _NAME = re.compile(r"""[^\x00-\x1f\x7f-\x9f\u2028\u2029'"`\\]*""")
@@ -54,11 +55,11 @@ def lease_request(
 def heartbeat_request(lease_id: str, fence: int, ttl: float | None) -> HeartbeatRequest:
     """Checks a HeartbeatRequest; `ttl` is in seconds."""
     faults: list[Violation] = []
-    _check_lease(faults, lease_id, fence)
+    token = _check_lease(faults, lease_id, fence)
     ttl = check_span(faults, "ttl", DEFAULT_TTL if ttl is None else ttl, _TTL)
     if faults:
         raise invalid_request(faults)
-    return HeartbeatRequest(lease_token(lease_id, fence), ttl)
+    return HeartbeatRequest(_proved(token, fence), ttl)
 
 
 def release_request(
@@ -73,19 +74,19 @@ def release_request(
 ) -> ReleaseRequest:
     """Checks a ReleaseRequest; `outcome` is the name of the enum value, `trace_time` in seconds, `size` in bytes."""
     faults: list[Violation] = []
-    _check_lease(faults, lease_id, fence)
-    if outcome not in Outcome.__members__:
-        faults.append(Violation("outcome", f"must be one of {', '.join(Outcome.__members__)}"))
+    token = _check_lease(faults, lease_id, fence)
+    ended = _OUTCOMES.get(outcome)
+    if ended is None:
+        faults.append(Violation("outcome", f"must be one of {', '.join(_OUTCOMES)}"))
     check_name(faults, "failure_reason", failure_reason)
     check_name(faults, "click_id", click_id)
     if trace_time is not None:
         check_span(faults, "trace_time", trace_time, _TRACE_TIME)
     if size < 0:
         faults.append(Violation("bytes", f"is {size}; give 0 or more"))
-    if faults:
+    if faults or ended is None:
         raise invalid_request(faults)
-    token = lease_token(lease_id, fence)
-    return ReleaseRequest(token, Outcome[outcome], failure_reason, trace_time, size, click_id)
+    return ReleaseRequest(_proved(token, fence), ended, failure_reason, trace_time, size, click_id)
 
 
 def batch_size(size: int) -> None:
@@ -96,12 +97,7 @@ def batch_size(size: int) -> None:
 
 def lease_token(lease_id: str, fence: int) -> LeaseToken:
     """Reads the token of a lease; UNKNOWN_LEASE if it cannot be ours, LEASE_LOST if the fence is not the one of it."""
-    token = LeaseToken.parse(lease_id)
-    if token is None:
-        raise not_held(NotHeld.UNKNOWN)
-    if token.fence != fence:
-        raise not_held(NotHeld.LOST)
-    return token
+    return _proved(LeaseToken.parse(lease_id), fence)
 
 
 def not_held(why: NotHeld) -> ClicktraceError:
@@ -149,9 +145,21 @@ def check_span(faults: list[Violation], field: str, value: float, limits: tuple[
     return value
 
 
-def _check_lease(faults: list[Violation], lease_id: str, fence: int) -> None:
-    if not lease_id:
-        faults.append(Violation("lease_id", "is empty; give the one of the Lease response"))
-    check_name(faults, "lease_id", lease_id)
+def _check_lease(faults: list[Violation], lease_id: str, fence: int) -> LeaseToken | None:
+    """Checks what proves a lease, and returns the token if it can be one of ours."""
+    token = LeaseToken.parse(lease_id)
+    if token is None:
+        if not lease_id:
+            faults.append(Violation("lease_id", "is empty; give the one of the Lease response"))
+        check_name(faults, "lease_id", lease_id)
     if fence < 0:
         faults.append(Violation("fence", f"is {fence}; give the one of the Lease response"))
+    return token
+
+
+def _proved(token: LeaseToken | None, fence: int) -> LeaseToken:
+    if token is None:
+        raise not_held(NotHeld.UNKNOWN)
+    if token.fence != fence:
+        raise not_held(NotHeld.LOST)
+    return token
