@@ -176,7 +176,8 @@ class WaitingRoom:
         """Says that an IP may have come free."""
         for line in self._lines.values():
             line.looked = float("-inf")
-        self._wake.set()
+        if self._lines:
+            self._wake.set()
 
     async def wait(self, request: LeaseRequest, limit: float) -> "Grant | NoTurn":
         """Waits for an IP until `limit` at most (of the event loop's clock).
