@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -124,3 +125,20 @@ async def test_every_item_gets_its_own_result_in_groups_within_the_bound(items: 
     async with Grouper(run, max_group=size) as grouper:
         assert await asyncio.gather(*(grouper.submit(item) for item in items)) == [item + 1 for item in items]
     assert seen == items
+
+
+@settings(max_examples=50, deadline=None)
+@given(items=st.lists(st.integers(0, 12), max_size=60))
+async def test_sizes_add_up_to_the_bound_and_what_is_larger_goes_alone(items: list[int]) -> None:
+    groups: list[Sequence[int]] = []
+
+    async def run(group: Sequence[int]) -> Sequence[int | Exception]:
+        groups.append(group)
+        await asyncio.sleep(0)
+        return group
+
+    async with Grouper(run, max_group=8, size=lambda item: item) as grouper:
+        assert await asyncio.gather(*(grouper.submit(item) for item in items)) == items
+    assert [item for group in groups for item in group] == items
+    assert all(sum(group) <= 8 or len(group) == 1 for group in groups)
+    assert all(sum(group) + following[0] > 8 for group, following in pairwise(groups)), "not full"
