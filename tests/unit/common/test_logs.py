@@ -16,6 +16,11 @@ log.debug("not.written")
 log.info("click.answered", click_id="c1", wait_ms=12.5)
 with TracerProvider().get_tracer("t").start_as_current_span("span") as span:
     log.warning("inside", trace=format(span.get_span_context().trace_id, "032x"))
+with logs.about(click_id="c2"):
+    with logs.about(offer="o"):
+        log.info("within", wait_ms=1)
+    log.info("nearer", click_id="c3")
+log.info("without")
 logging.getLogger("some.library").error("it %s", "broke")
 def fail(password):
     1 / 0
@@ -33,7 +38,7 @@ def lines(fmt: str) -> list[str]:
 
 
 def test_each_event_is_one_json_object() -> None:
-    click, inside, library, failed = (json.loads(line) for line in lines("json"))
+    click, inside, *_, library, failed = (json.loads(line) for line in lines("json"))
     assert click.pop("timestamp").endswith("Z")
     assert click == {
         "event": "click.answered",
@@ -47,6 +52,14 @@ def test_each_event_is_one_json_object() -> None:
     assert len(inside["span_id"]) == 16
     assert (library["event"], library["level"], library["logger"]) == ("it broke", "error", "some.library")
     assert "ZeroDivisionError" in failed["exception"]
+
+
+def test_what_the_work_is_about_is_in_each_of_its_lines() -> None:
+    within, nearer, without = (json.loads(line) for line in lines("json")[2:5])
+    assert (within["event"], within["click_id"], within["offer"]) == ("within", "c2", "o")
+    assert nearer["click_id"] == "c3", "what a line itself says is said of it alone"
+    assert "offer" not in nearer
+    assert "click_id" not in without
 
 
 def test_without_a_terminal_auto_means_json() -> None:

@@ -78,3 +78,22 @@ async def test_without_a_trace_there_is_none(recording: Spans) -> None:
     assert await submit(tracer, [False]) == []
     (work,) = exporter.get_finished_spans()
     assert work.parent is None
+
+
+def test_a_child_is_recorded_inside_what_is_recorded(recording: Spans) -> None:
+    tracer, exporter = recording
+    with tracer.start_as_current_span("parent") as parent, spans.child("child"):
+        pass
+    child, _ = exporter.get_finished_spans()
+    assert child.name == "child"
+    assert child.parent == parent.get_span_context()
+
+
+def test_a_child_of_what_is_not_recorded_is_not_recorded_either(recording: Spans) -> None:
+    _, exporter = recording
+    unsampled = trace.SpanContext(1, 2, is_remote=False, trace_flags=trace.TraceFlags(0))
+    with trace.use_span(trace.NonRecordingSpan(unsampled)), spans.child("child"):
+        assert trace.get_current_span().get_span_context() == unsampled
+    with spans.child("child"):
+        assert not trace.get_current_span().get_span_context().is_valid
+    assert not exporter.get_finished_spans()
