@@ -9,7 +9,6 @@ import asyncio
 import itertools
 import resource
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from statistics import median
 
 import uvloop
 from google.protobuf.duration_pb2 import Duration
@@ -31,8 +31,9 @@ AT_ONCE = 100
 ROUNDS = 7
 CHAIN = "/wait/25/3"
 """Four hops of 25 ms."""
-SATURATION_SECONDS = 5.0
+SATURATION_ROUNDS, SATURATION_SECONDS = 8, 2.0
 SATURATION_VISITORS = 64
+PAUSE_SECONDS = 0.5
 HELD = 5_000
 HELD_RATE = 150.0
 MAX_WAIT = 1.0
@@ -159,42 +160,57 @@ async def single(stack: Stack) -> AsyncIterator[tuple[int, int]]:
 
 
 async def cost(stack: Stack, visitors: Visitors) -> list[Row]:
-    """Measures clicks per second of CPU at saturation, ours and in a single process, in turns."""
+    """Measures clicks per second of CPU at saturation, ours and in a single process, in many short turns.
+
+    What else a machine does changes from one second to the next, so ratios are those of two turns side by side.
+    """
     ours: list[dict[str, float]] = []
-    others: list[tuple[float, float]] = []
+    others: list[dict[str, float]] = []
     rates: list[float] = []
     async with single(stack) as (pid, port):
         plain = Visitors(port)
-        await saturate(lambda: visitors.click(query("chain")), 1.0)
-        await saturate(lambda: plain.click(query("chain")), 1.0)
-        for _ in range(3):
-            before = stack.cpu()
-            clicks = await saturate(lambda: visitors.click(query("chain")), SATURATION_SECONDS)
-            after = stack.cpu()
-            ours.append({name: (after[name] - before[name]) * 1000 / clicks for name in (*SERVICES, "postgres")})
+
+        def cpu() -> dict[str, float]:
+            return {**stack.cpu(), "single": processes.cpu([pid])}
+
+        async def turn(clicking: Visitors) -> tuple[int, dict[str, float]]:
+            # What the clicks of the turn before leave to be done is not to count as that of these.
+            await asyncio.sleep(PAUSE_SECONDS)
+            before = cpu()
+            clicks = await saturate(lambda: clicking.click(query("chain")), SATURATION_SECONDS)
+            after = cpu()
+            return clicks, {name: (after[name] - before[name]) * 1000 / clicks for name in after}
+
+        await turn(visitors)
+        await turn(plain)
+        for _ in range(SATURATION_ROUNDS):
+            clicks, parts = await turn(visitors)
+            ours.append(parts)
             rates.append(clicks / SATURATION_SECONDS)
-            before_single, before_postgres = processes.cpu([pid]), stack.cpu()["postgres"]
-            clicks = await saturate(lambda: plain.click(query("chain")), SATURATION_SECONDS)
-            others.append(
-                (
-                    (processes.cpu([pid]) - before_single) * 1000 / clicks,
-                    (stack.cpu()["postgres"] - before_postgres) * 1000 / clicks,
-                )
-            )
+            _, parts = await turn(plain)
+            others.append(parts)
         plain.leave()
-    parts = {name: statistics.median(round_[name] for round_ in ours) for name in ours[0]}
-    alone, alone_postgres = (statistics.median(values) for values in zip(*others, strict=True))
-    services, whole = sum(parts[name] for name in SERVICES), sum(parts.values())
+
+    def services(parts: dict[str, float]) -> float:
+        return sum(parts[name] for name in SERVICES)
+
+    def whole(parts: dict[str, float]) -> float:
+        return services(parts) + parts["postgres"]
+
+    def alone(parts: dict[str, float]) -> float:
+        return parts["single"] + parts["postgres"]
+
+    pairs = list(zip(ours, others, strict=True))
     return [
-        *(Row(f"CPU of a click: {name}", value, "ms") for name, value in parts.items()),
-        Row("CPU of a click: the services together", services, "ms"),
-        Row("CPU of a click: the single process", alone, "ms"),
-        Row("CPU of a click: its PostgreSQL", alone_postgres, "ms"),
-        Row("clicks/s at saturation, with the load and the network beside", statistics.median(rates), "/s"),
-        Row("clicks/s per core, services and PostgreSQL", 1000 / whole, "/s"),
-        Row("clicks/s per core, single process and PostgreSQL", 1000 / (alone + alone_postgres), "/s"),
-        at_least("  ratio", (alone + alone_postgres) / whole, 0.5),
-        Row("  ratio without PostgreSQL on either side", alone / services),
+        *(Row(f"CPU of a click: {name}", median(p[name] for p in ours), "ms") for name in (*SERVICES, "postgres")),
+        Row("CPU of a click: the services together", median(map(services, ours)), "ms"),
+        Row("CPU of a click: the single process", median(p["single"] for p in others), "ms"),
+        Row("CPU of a click: its PostgreSQL", median(p["postgres"] for p in others), "ms"),
+        Row("clicks/s at saturation, with the load and the network beside", median(rates), "/s"),
+        Row("clicks/s per core, services and PostgreSQL", 1000 / median(map(whole, ours)), "/s"),
+        Row("clicks/s per core, single process and PostgreSQL", 1000 / median(map(alone, others)), "/s"),
+        at_least("  ratio", median(alone(p) / whole(o) for o, p in pairs), 0.5),
+        Row("  ratio without PostgreSQL on either side", median(p["single"] / services(o) for o, p in pairs)),
     ]
 
 
