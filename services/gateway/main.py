@@ -185,6 +185,7 @@ async def gateway(config: GatewaySettings, stop: asyncio.Event) -> AsyncIterator
             secret=webhook_secret,
             attempts=config.webhook_attempts,
             first_pause=config.webhook_pause,
+            on_posted=observing.posted,
         )
         maintenance = Maintenance(log_table, journeys, outbox, retention=config.retention, on_done=observing.maintained)
         for name, work in {

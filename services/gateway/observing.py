@@ -63,6 +63,14 @@ _JOINED = Counter("clicktrace_gateway_joined", "Clicks that shared the trace of 
 _REFUSED = Bounded(
     Counter("clicktrace_gateway_refused", "Requests for no offer that could be served, by reason.", ["reason"]), most=20
 )
+_WEBHOOKS = Bounded(
+    Counter(
+        "clicktrace_gateway_webhooks",
+        "Late results sent to webhooks: DELIVERED, FAILED (tried again later) or DEAD (given up).",
+        ["offer", "result"],
+    ),
+    most=1_000,
+)
 _RECORDS_DROPPED = Counter("clicktrace_gateway_records_dropped", "Click records that could not be kept or written.")
 _WAITING = Gauge("clicktrace_gateway_visitors_waiting", "Visitors that wait for their answer.")
 _RUNNING = Gauge("clicktrace_gateway_traces_running", "Traces under way, with those that nobody waits for any more.")
@@ -140,6 +148,11 @@ class DriftMetrics:
 def refused(reason: str) -> None:
     """Counts a request that is no click on any offer."""
     _REFUSED.of(reason).inc()
+
+
+def posted(offer: str, result: str) -> None:
+    """Counts an attempt to deliver a late result, and what became of it."""
+    _WEBHOOKS.of(offer, result).inc()
 
 
 def records_dropped(count: int) -> None:

@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from libs.common import logs, spans
@@ -101,14 +101,19 @@ class Webhooks:
         secret: str,
         attempts: int,
         first_pause: float,
+        on_posted: Callable[[str, str], None],
     ) -> None:
-        """Signs with `secret`; tries `attempts` times, `first_pause` seconds apart at first and then ever longer."""
+        """Signs with `secret`; tries `attempts` times, `first_pause` seconds apart at first and then ever longer.
+
+        `on_posted` is told the offer of each attempt, and what came of it: DELIVERED, FAILED or DEAD.
+        """
         self._outbox = outbox
         self._clicks = clicks
         self._poster = poster
         self._secret = secret
         self._attempts = attempts
         self._first_pause = first_pause
+        self._on_posted = on_posted
 
     async def run(self) -> None:
         """Delivers until it is cancelled."""
@@ -143,11 +148,13 @@ class Webhooks:
                 spans.fail(span, "NOT_DELIVERED")
         if not error:
             await self._outbox.done(delivery.click_id)
+            self._on_posted(delivery.offer, "DELIVERED")
             log.info("webhook.delivered", click_id=delivery.click_id, offer=delivery.offer, attempt=delivery.attempts)
             return
         last = delivery.attempts >= self._attempts
         pause = min(_LONGEST_PAUSE, self._first_pause * 2 ** (delivery.attempts - 1))
         await self._outbox.failed(delivery.click_id, error, again_in=None if last else pause)
+        self._on_posted(delivery.offer, "DEAD" if last else "FAILED")
         log.warning(
             "webhook.dead" if last else "webhook.failed",
             click_id=delivery.click_id,

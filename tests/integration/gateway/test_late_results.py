@@ -15,6 +15,7 @@ from libs.common.pb.clicktrace.gateway.v1 import gateway_pb2 as pb
 from libs.common.rpc import times
 from services.gateway.webhooks import signature, signing_key
 from tests.integration.gateway.test_admin import error_of
+from tests.integration.gateway.test_metrics import Change
 from tests.integration.gateway.world import CHAIN, World, broke, lands_on, says, waits_for, world
 
 SHORT = times.to_duration(0.5)
@@ -94,6 +95,7 @@ async def test_a_webhook_is_tried_again_with_growing_pauses_and_is_a_dead_letter
     async with receiver(500, 302, 200) as hook, receiver(503) as dead, world(database, **settings) as w:
         await w.offer("good", mode=pb.BEACON, webhook_url=hook.url)
         await w.offer("bad", mode=pb.BEACON, webhook_url=dead.url)
+        change = Change()
         good = await w.click("offer=good")
         bad = await w.click("offer=bad")
         bodies = {(await hook.next())[1] for _ in range(3)}
@@ -108,6 +110,15 @@ async def test_a_webhook_is_tried_again_with_growing_pauses_and_is_a_dead_letter
             (bad.click_id, 3, "HTTP 503")
         ]
         assert await connection.fetchval("SELECT count(*) FROM clicks.webhooks") == 1
+        counted = {
+            (offer, result): change.of("clicktrace_gateway_webhooks_total", offer=offer, result=result)
+            for offer in ("good", "bad")
+            for result in ("DELIVERED", "FAILED", "DEAD")
+        }
+        assert counted == {
+            ("good", "DELIVERED"): 1, ("good", "FAILED"): 2, ("good", "DEAD"): 0,
+            ("bad", "DELIVERED"): 0, ("bad", "FAILED"): 2, ("bad", "DEAD"): 1,
+        }  # fmt: skip
         await connection.close()
 
 
