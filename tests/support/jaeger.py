@@ -106,7 +106,7 @@ class Jaeger:
                 return None
 
     async def trace(self, trace_id: str, complete: Callable[[Trace], bool], *, seconds: float = 20) -> Trace:
-        """Returns a trace once it is complete: spans come when they end, so parents come after their children."""
+        """Returns a trace once it is complete: spans come when they end, parents after their children."""
         trace = Trace(())
         try:
             async with asyncio.timeout(seconds):
@@ -114,7 +114,7 @@ class Jaeger:
                     data = await self.ask(f"/api/traces/{trace_id}")
                     if data:
                         trace = Trace([_span(data[0]["processes"], span) for span in data[0]["spans"]])
-                        if _is_connected(trace) and complete(trace):
+                        if _is_connected(trace) and _has_both_sides(trace) and complete(trace):
                             return trace
                     await asyncio.sleep(0.05)
         except TimeoutError:
@@ -125,6 +125,16 @@ class Jaeger:
 def _is_connected(trace: Trace) -> bool:
     known = {span.span_id for span in trace.spans}
     return [span.parent_id for span in trace.spans if span.parent_id not in known] == [""]
+
+
+def _has_both_sides(trace: Trace) -> bool:
+    """Whether the other service, which sends by itself, has told of each call that it took."""
+    taken = {span.parent_id for span in trace.spans if span.tags.get("span.kind") == "server"}
+    return all(
+        span.span_id in taken
+        for span in trace.spans
+        if span.tags.get("span.kind") == "client" and span.tags.get("rpc.system.name") == "grpc"
+    )
 
 
 def _span(processes: Mapping[str, Any], span: Mapping[str, Any]) -> Span:
