@@ -27,6 +27,7 @@ import uvloop
 from grpc import aio
 
 from bench import processes
+from bench.pace import paced
 from bench.report import ROOT, Row, at_least, at_most, publish
 from libs.common import database
 from libs.common.migrate import migrate
@@ -212,11 +213,7 @@ class Caller:
     async def run(self, seconds: float) -> None:
         """Calls for so long."""
         self.waits, self.failures = [], 0
-        began = time.perf_counter()
-        async with asyncio.TaskGroup() as calls:
-            for number in range(round(seconds * CALLS_A_SECOND)):
-                await asyncio.sleep(max(0.0, began + number / CALLS_A_SECOND - time.perf_counter()))
-                calls.create_task(self.call())
+        await paced(lambda _: self.call(), rate=CALLS_A_SECOND, seconds=seconds)
 
 
 @contextmanager

@@ -22,6 +22,7 @@ import uvloop
 from google.protobuf.duration_pb2 import Duration
 
 from bench import pressure, processes
+from bench.pace import paced
 from bench.report import ROOT, Row, at_least, at_most, publish
 from bench.stack import SERVICES, Network, Settings, Shape, Stack, running
 from bench.visitors import Answer, Visitors, quantile
@@ -77,15 +78,9 @@ async def burst(visitors: Visitors, offer: str, count: int) -> list[Answer]:
     return await asyncio.gather(*(visitors.click(query(offer)) for _ in range(count)))
 
 
-async def paced(visitors: Visitors, offer: str, rate: float, seconds: float) -> list[Answer]:
-    """Lets visitors click at an even pace, whatever the clicks before do."""
-    began = time.perf_counter()
-    async with asyncio.TaskGroup() as group:
-        tasks = []
-        for number in range(int(rate * seconds)):
-            await asyncio.sleep(max(0.0, began + number / rate - time.perf_counter()))
-            tasks.append(group.create_task(visitors.click(query(offer))))
-    return [task.result() for task in tasks]
+async def stream(visitors: Visitors, offer: str, rate: float, seconds: float) -> list[Answer]:
+    """Lets visitors click at an even pace."""
+    return await paced(lambda _: visitors.click(query(offer)), rate=rate, seconds=seconds)
 
 
 def landed(answers: list[Answer]) -> list[float]:
@@ -107,7 +102,7 @@ async def visitor_time(stack: Stack, visitors: Visitors) -> list[Row]:
         await asyncio.sleep(0.3)
         bursts += landed(await burst(visitors, "chain", AT_ONCE))
         await asyncio.sleep(0.3)
-    spread = landed(await paced(visitors, "chain", 50.0, 4.0))
+    spread = landed(await stream(visitors, "chain", 50.0, 4.0))
     rows = []
     for share, limit in ((0.50, 1.10), (0.99, 1.25)):
         name = f"p{share * 100:.0f}"
@@ -216,8 +211,8 @@ async def cost(stack: Stack, visitors: Visitors) -> list[Row]:
 
 async def deadline(_stack: Stack, visitors: Visitors) -> list[Row]:
     """Measures how long after `max_wait` the fallback leaves, while other clicks keep the services busy."""
-    others = asyncio.create_task(paced(visitors, "chain", DEADLINE_RATE, DEADLINE_SECONDS))
-    slow = await paced(visitors, "late", DEADLINE_RATE, DEADLINE_SECONDS - MAX_WAIT)
+    others = asyncio.create_task(stream(visitors, "chain", DEADLINE_RATE, DEADLINE_SECONDS))
+    slow = await stream(visitors, "late", DEADLINE_RATE, DEADLINE_SECONDS - MAX_WAIT)
     landed(await others)
     late = []
     for answer in slow:
@@ -233,7 +228,7 @@ async def deadline(_stack: Stack, visitors: Visitors) -> list[Row]:
 async def held(stack: Stack, visitors: Visitors) -> list[Row]:
     """Measures the memory of each service with thousands of traces in flight."""
     before = stack.memory()
-    await paced(visitors, "held", HELD_RATE, HELD / HELD_RATE)
+    await stream(visitors, "held", HELD_RATE, HELD / HELD_RATE)
     async with stack.connection() as connection:
         for _ in range(_LOOKS):
             open_traces = await connection.fetchval(_TRACING)

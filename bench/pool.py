@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ import asyncpg
 import uvloop
 from grpc import aio
 
+from bench.pace import paced
 from bench.pool_peers import bare_updates, by_transaction
 from bench.pool_server import EMPTY
 from bench.report import ROOT, Row, publish
@@ -117,18 +118,18 @@ async def unary(url: str, port: int) -> list[Row]:
             await empty()
             return 1
 
-        async def pair(_: int) -> int:
-            await leased()
+        async def pair(number: int) -> int:
+            await leased(number)
             return 2
 
-        async def leased() -> float:
+        async def leased(_: int) -> float:
             began = time.perf_counter()
             lease = (await stub.Lease(pb.LeaseRequest(request_id=f"unary-{next(numbers)}", country="us"))).lease
             took = time.perf_counter() - began
             await stub.Release(pb.ReleaseRequest(lease_id=lease.lease_id, fence=lease.fence, outcome=pb.SUCCESS))
             return took
 
-        async def called() -> float:
+        async def called(_: int) -> float:
             began = time.perf_counter()
             await empty()
             return time.perf_counter() - began
@@ -142,8 +143,8 @@ async def unary(url: str, port: int) -> list[Row]:
 
         empty_p99, lease_p99 = [], []
         for _ in range(ROUNDS):
-            empty_p99.append(p99(await paced(called, pairs / 2)))
-            lease_p99.append(p99(await paced(leased, pairs / 4)))
+            empty_p99.append(await p99_at(called, pairs / 2))
+            lease_p99.append(await p99_at(leased, pairs / 4))
         share = pairs / floor
         ratio = statistics.median(lease_p99) / statistics.median(empty_p99)
     return [
@@ -156,19 +157,10 @@ async def unary(url: str, port: int) -> list[Row]:
     ]
 
 
-async def paced(step: Callable[[], Awaitable[float]], steps_per_second: float) -> list[float]:
-    """Begins steps at an even pace, whatever the ones before do; returns what each gives, after the warm-up."""
-    given: list[tuple[int, float]] = []
-
-    async def one(number: int) -> None:
-        given.append((number, await step()))
-
-    async with asyncio.TaskGroup() as group:
-        begin = time.perf_counter()
-        for number in range(int(PACED_SECONDS * steps_per_second)):
-            await asyncio.sleep(max(0.0, begin + number / steps_per_second - time.perf_counter()))
-            group.create_task(one(number))
-    return [value for number, value in given if number >= WARM_SECONDS * steps_per_second]
+async def p99_at(step: Callable[[int], Coroutine[Any, Any, float]], steps_per_second: float) -> float:
+    """Returns the 99th percentile of what steps take at an even pace, after the warm-up, in milliseconds."""
+    times = await paced(step, rate=steps_per_second, seconds=PACED_SECONDS)
+    return p99(times[round(WARM_SECONDS * steps_per_second) :])
 
 
 async def batches(port: int, seconds: float = SECONDS) -> float:

@@ -14,6 +14,7 @@ from pathlib import Path
 from google.protobuf.duration_pb2 import Duration
 
 from bench import processes
+from bench.pace import paced
 from bench.report import Row, at_least, at_most
 from bench.stack import Network, Settings, Shape, Stack, running
 from bench.visitors import Answer, Visitors, quantile
@@ -71,15 +72,9 @@ class _Crowd:
         query = f"offer={offer}&gclid=pressure-{next(_numbers)}&utm_source=bench&utm_campaign=a%20b"
         return await self.visitors.click(query, address=address)
 
-    async def paced(self, offer: str, address: Callable[[int], str], rate: float, seconds: float) -> list[Answer]:
-        """Refuses clicks at an even pace, whatever becomes of the ones before."""
-        began = time.perf_counter()
-        async with asyncio.TaskGroup() as group:
-            tasks = []
-            for number in range(int(rate * seconds)):
-                await asyncio.sleep(max(0.0, began + number / rate - time.perf_counter()))
-                tasks.append(group.create_task(self.refuse(offer, address(number))))
-        return [task.result() for task in tasks]
+    async def stream(self, offer: str, address: Callable[[int], str], rate: float, seconds: float) -> list[Answer]:
+        """Refuses clicks at an even pace."""
+        return await paced(lambda number: self.refuse(offer, address(number)), rate=rate, seconds=seconds)
 
     def cpu(self) -> float:
         """Returns the CPU seconds of the gateway."""
@@ -109,15 +104,10 @@ async def measure(postgres: EmbeddedPostgres, network: Network, logs: Path) -> l
 
 async def _hasty(crowd: _Crowd) -> list[Row]:
     """Lets one address click far too often, while others have their clicks traced."""
-
-    async def others() -> None:
-        for number in range(int(ADMITTED_RATE * SECONDS)):
-            group.create_task(crowd.click("chain", _address(number)))
-            await asyncio.sleep(1 / ADMITTED_RATE)
-
     async with asyncio.TaskGroup() as group:
-        group.create_task(others())
-        refused = group.create_task(crowd.paced("chain", lambda _number: HASTY, RATE, SECONDS))
+        others = paced(lambda number: crowd.click("chain", _address(number)), rate=ADMITTED_RATE, seconds=SECONDS)
+        group.create_task(others)
+        refused = group.create_task(crowd.stream("chain", lambda _number: HASTY, RATE, SECONDS))
     return _rows(f"refused, one address, {RATE:.0f}/s", refused.result(), limit=100.0)
 
 
@@ -125,7 +115,7 @@ async def _full(crowd: _Crowd) -> list[Row]:
     """Lets visitors come from everywhere while as many wait as may."""
     waiting = [asyncio.create_task(crowd.click("slow", _address(1_000 + number))) for number in range(ROOM)]
     await asyncio.sleep(0.5)
-    answers = await crowd.paced("chain", lambda number: _address(2_000 + number), RATE, SECONDS)
+    answers = await crowd.stream("chain", lambda number: _address(2_000 + number), RATE, SECONDS)
     await asyncio.gather(*waiting)
     return _rows(f"refused, {ROOM} wait already, {RATE:.0f}/s", answers, limit=100.0)
 
