@@ -27,6 +27,14 @@ _TURNS = 8
 _MANY = 32
 
 
+async def arrivals(enough: Callable[[], bool]) -> None:
+    """Lets the loop read what has arrived, until that is enough for a group."""
+    for _ in range(_TURNS):
+        if enough():
+            return
+        await asyncio.sleep(0)
+
+
 class _Entry(NamedTuple, Generic[Item, Result]):
     item: Item
     future: "asyncio.Future[Result]"
@@ -99,7 +107,7 @@ class Grouper(Generic[Item, Result]):
     async def _work(self) -> None:
         while True:
             if self._waiting:
-                await self._gather()
+                await arrivals(enough=self._has_many)
             group = self._take()
             if group:
                 await self._run_group(group)
@@ -109,12 +117,8 @@ class Grouper(Generic[Item, Result]):
                 self._wake.clear()
                 await self._wake.wait()
 
-    async def _gather(self) -> None:
-        """Lets the loop read what has arrived, until that is many."""
-        for _ in range(_TURNS):
-            if len(self._waiting) >= _MANY or sum(self._size(entry.item) for entry in self._waiting) >= _MANY:
-                return
-            await asyncio.sleep(0)
+    def _has_many(self) -> bool:
+        return len(self._waiting) >= _MANY or sum(self._size(entry.item) for entry in self._waiting) >= _MANY
 
     def _take(self) -> list[_Entry[Item, Result]]:
         group: list[_Entry[Item, Result]] = []

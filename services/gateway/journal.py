@@ -15,7 +15,7 @@ from typing import Protocol, Self
 from opentelemetry import trace
 from opentelemetry.trace import Span
 
-from libs.common import logs, metrics, spans
+from libs.common import grouping, logs, metrics, spans
 from libs.common.errors import ClicktraceError
 from services.gateway.model import ClickRecord
 
@@ -25,9 +25,6 @@ _tracer = trace.get_tracer(__name__)
 
 # The ids of a group go into one notification, which holds 8,000 bytes.
 _GROUP = 200
-# As in `libs.common.grouping`: what has arrived but is not read yet goes into the group too. A flood of refused clicks
-# so costs PostgreSQL a sixth less (measured).
-_TURNS = 8
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
 
 
@@ -146,8 +143,8 @@ class Journal:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            for _ in range(_TURNS):
-                await asyncio.sleep(0)
+            # A flood of refused clicks so costs PostgreSQL a sixth less (measured).
+            await grouping.arrivals(enough=lambda: len(self._entries) >= _GROUP)
             group = [self._entries.popitem(last=False)[1] for _ in range(min(_GROUP, len(self._entries)))]
             self._metrics.ran(len(group))
             try:
