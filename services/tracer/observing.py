@@ -16,7 +16,6 @@ from services.tracer import urls
 from services.tracer.model import Hop, Proxy, Result, TraceRequest
 
 log = logs.get(__name__)
-_stdlib_log = logging.getLogger(__name__)
 _tracer = trace.get_tracer(__name__)
 
 IN_FLIGHT = Gauge("clicktrace_tracer_traces_in_flight", "Walks that are under way; what the autoscaler reads.")
@@ -54,7 +53,7 @@ class Observer:
         self._span_queries = span_queries
         self._span = trace.get_current_span()
         self._recording = self._span.is_recording()
-        self._logging_hops = _stdlib_log.isEnabledFor(logging.DEBUG)
+        self._logging_hops = log.is_enabled_for(logging.DEBUG)
         self._example = exemplar()
 
     def hop(self, hop: Hop) -> None:
