@@ -23,7 +23,7 @@ from libs.common.rpc.status import from_rpc_error
 from local.authority import Authority
 from local.plan import IDENTITIES
 from local.readiness import GrpcHealth, HttpOk
-from tests.integration.common.test_rpc_tls import listed
+from tests.integration.common.test_rpc_tls import listed, look
 from tests.support.processes import ServiceProcess
 from tests.support.system import ROOT, System, free_ports, state_directory
 
@@ -122,7 +122,7 @@ async def test_a_tracer_describes_itself_on_a_port_of_its_own(system: System, tr
         assert "clicktrace.tracer.v1.Tracer" in await listed(admin)
     async with channel_of(system, "operator", "tracer") as main:
         with pytest.raises(aio.AioRpcError) as caught:
-            await listed(main)
+            await look(main)
         assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
