@@ -2,13 +2,11 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from libs.common.errors import ClicktraceError, Code
 from libs.common.pb.clicktrace.pool.v1 import pool_pb2, pool_pb2_grpc
@@ -17,6 +15,7 @@ from libs.common.rpc.auth import require_operator
 from libs.common.rpc.client import channel
 from libs.common.rpc.server import Server, Service
 from libs.common.settings import Address
+from tests.integration.common.test_rpc_tls import listed, look
 
 NAME = "clicktrace.pool.v1.PoolManager"
 
@@ -63,22 +62,15 @@ async def test_health_tells_liveness_from_readiness() -> None:
         assert await health_of(grpc.aio.insecure_channel(f"127.0.0.1:{server.port}"), "readiness") == 2
 
 
-async def listed(server: Server) -> set[str]:
-    async def ask() -> AsyncIterator[reflection_pb2.ServerReflectionRequest]:
-        yield reflection_pb2.ServerReflectionRequest(list_services="")
-
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as opened:
-        make_stub: Any = reflection_pb2_grpc.ServerReflectionStub
-        call = make_stub(opened).ServerReflectionInfo(ask())
-        return {service.name for answer in [await call.read()] for service in answer.list_services_response.service}
-
-
 async def test_reflection_lists_every_service_and_can_be_turned_off() -> None:
-    async with serve(scripted_servicer()) as server:
-        assert {NAME, "grpc.health.v1.Health"} <= await listed(server)
-    async with serve(scripted_servicer(), reflection=False) as server:
+    async with serve(scripted_servicer()) as server, channel(f"dns:///127.0.0.1:{server.port}") as opened:
+        assert {NAME, "grpc.health.v1.Health"} <= await listed(opened)
+    async with (
+        serve(scripted_servicer(), reflection=False) as server,
+        channel(f"dns:///127.0.0.1:{server.port}") as opened,
+    ):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await listed(server)
+            await look(opened)
         assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
