@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from local.pg_binaries import Account, make_reachable
 from tests.support.system import free_ports
 
 SUPERUSER = "clicktrace"
@@ -43,12 +44,18 @@ def debian() -> Path:
     return DEBIAN
 
 
-def _unprivileged() -> dict[str, Any]:
-    """Returns how to start a program as somebody else than root, which PostgreSQL and PgBouncer refuse to run as."""
+def _nobody() -> Account | None:
+    """Returns whom programs run as where we are root, which PostgreSQL and PgBouncer refuse to run as."""
     if os.geteuid() != 0:
-        return {}
+        return None
     nobody = pwd.getpwnam("nobody")
-    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+    return Account(nobody.pw_uid, nobody.pw_gid)
+
+
+def _unprivileged() -> dict[str, Any]:
+    """Returns how to start a program as somebody else than root."""
+    nobody = _nobody()
+    return {} if nobody is None else {"user": nobody.uid, "group": nobody.gid, "extra_groups": []}
 
 
 def run(program: Path | str, *arguments: str, **options: Any) -> str:
@@ -67,6 +74,9 @@ class Cluster:
     """One server over its own data."""
 
     programs: Path
+    """What we run ourselves."""
+    server_programs: Path
+    """The same, where whoever the server runs as can reach initdb and postgres."""
     directory: Path
     port: int
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -88,7 +98,7 @@ class Cluster:
         secret.write_text(PASSWORD)
         secret.chmod(0o644)
         run(
-            self.programs / "initdb", "-D", str(self.data), "-U", SUPERUSER, "--no-sync", "--encoding=UTF8",
+            self.server_programs / "initdb", "-D", str(self.data), "-U", SUPERUSER, "--no-sync", "--encoding=UTF8",
             "--locale=C.UTF-8", "-A", "scram-sha-256", f"--pwfile={secret}", **_unprivileged(),
         )  # fmt: skip
 
@@ -102,7 +112,7 @@ class Cluster:
         options = [f"--{name}={value}" for name, value in {**_SETTINGS, **self.settings, "port": self.port}.items()]
         with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [str(self.programs / "postgres"), "-D", str(self.data), *options],
+                [str(self.server_programs / "postgres"), "-D", str(self.data), *options],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", **_unprivileged(),
             )  # fmt: skip
         ready = [str(self.programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port), "-t", "10"]
@@ -136,13 +146,15 @@ def clusters(programs: Path, *settings: Mapping[str, str]) -> Iterator[Sequence[
     ):
         top = Path(name)
         top.chmod(0o755)
+        nobody = _nobody()
+        server_programs = programs if nobody is None else make_reachable(programs, nobody, top / "programs")
         given = []
         for number, (port, chosen) in enumerate(zip(free_ports(len(settings)), settings, strict=True)):
             directory = top / f"server{number}"
             directory.mkdir()
-            if os.geteuid() == 0:
-                shutil.chown(directory, "nobody")
-            cluster = Cluster(programs, directory, port, chosen)
+            if nobody is not None:
+                shutil.chown(directory, nobody.uid)
+            cluster = Cluster(programs, server_programs, directory, port, chosen)
             all_.callback(cluster.stop, signal.SIGKILL)
             given.append(cluster)
         yield given
