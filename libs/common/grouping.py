@@ -67,6 +67,7 @@ class Grouper(Generic[Item, Result]):
         self._name = name
         self._abandoned = abandoned
         self._waiting: deque[_Entry[Item, Result]] = deque()
+        self._waiting_size = 0
         self._wake = asyncio.Event()
         self._closing = False
         self._worker: asyncio.Task[None] | None = None
@@ -101,6 +102,7 @@ class Grouper(Generic[Item, Result]):
             raise RuntimeError("the grouper is not running")
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Entry(item, future, trace.get_current_span()))
+        self._waiting_size += self._size(item)
         self._wake.set()
         return await future
 
@@ -118,19 +120,21 @@ class Grouper(Generic[Item, Result]):
                 await self._wake.wait()
 
     def _has_many(self) -> bool:
-        return len(self._waiting) >= _MANY or sum(self._size(entry.item) for entry in self._waiting) >= _MANY
+        return self._waiting_size >= _MANY
 
     def _take(self) -> list[_Entry[Item, Result]]:
         group: list[_Entry[Item, Result]] = []
         room = self._max_group
         while self._waiting:
             entry = self._waiting[0]
+            size = self._size(entry.item)
             if not entry.future.done():
-                room -= self._size(entry.item)
+                room -= size
                 if group and room < 0:
                     break
                 group.append(entry)
             self._waiting.popleft()
+            self._waiting_size -= size
         return group
 
     async def _run_group(self, group: list[_Entry[Item, Result]]) -> None:

@@ -1,7 +1,9 @@
 """Leases in PostgreSQL: the store of `services.pool_manager.leasing`."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
 from datetime import timedelta
+from itertools import accumulate
 
 from services.pool_manager.leasing import Ask
 from services.pool_manager.model import (
@@ -52,31 +54,26 @@ class PostgresLeases:
 
     async def lease(self, asks: Sequence[Ask]) -> Sequence[Grant | Refusal]:
         """Grants an IP to each request that can have one; requests with one `request_id` share one."""
-        requests = [ask.request for ask in asks]
-        claims: dict[str, int] = {}
-        distinct: list[LeaseRequest] = []
-        repeat_only: dict[str, bool] = {}
-        for ask in asks:
-            request_id = ask.request.request_id
-            if request_id not in claims:
-                distinct.append(ask.request)
-            claims[request_id] = claims.get(request_id, 0) + 1
-            repeat_only[request_id] = repeat_only.get(request_id, True) and ask.repeat_only
+        claims = Counter(ask.request.request_id for ask in asks)
+        runs = _runs(asks)
+        distinct = [request for run in runs for request, _ in run]
+        ruled = any(request.rule is not NO_RULE for request in distinct)
         rows = await self._lease.fetch(
             _LEASE,
-            list(claims),
+            [request.request_id for request in distinct],
             [request.country for request in distinct],
             [request.offer for request in distinct],
             [request.holder for request in distinct],
             [timedelta(seconds=request.ttl) for request in distinct],
-            _array(claims.values()),
-            _array(repeat_only.values()),
+            _array(claims[request.request_id] for request in distinct),
+            _array(repeat_only for run in runs for _, repeat_only in run),
             self._cooldown,
-            [request.rule.rest_key for request in distinct],
-            _array(request.rule.reuse for request in distinct),
+            [request.rule.rest_key for request in distinct] if ruled else None,
+            _array(request.rule.reuse for request in distinct) if ruled else None,
+            _array(accumulate(map(len, runs))),
         )
         answers = dict(map(_grant_or_refusal, rows))
-        return [answers[request.request_id] for request in requests]
+        return [answers[ask.request.request_id] for ask in asks]
 
     async def outlook(self, demand: Demand, count: int) -> Outlook:
         """Returns when the next `count` IPs come free as things stand."""
@@ -129,6 +126,26 @@ class PostgresLeases:
         """Gives back one claim on each lease; the last one frees the IP without a cooldown."""
         # Never twice: the second time would take the claim of somebody who did see the lease.
         await self._return.fetch(_RETURN, *_columns(tokens), repeatable=False)
+
+
+def _runs(asks: Sequence[Ask]) -> Sequence[Sequence[tuple[LeaseRequest, bool]]]:
+    """Returns distinct requests, and whether each is to get no new lease; those that may have the same IPs together.
+
+    A request that stands there twice is to get a new lease if one of them is. Requests for any country come last.
+    """
+    repeat_only: dict[str, bool] = {}
+    requests: dict[str, LeaseRequest] = {}
+    for ask in asks:
+        request_id = ask.request.request_id
+        requests.setdefault(request_id, ask.request)
+        repeat_only[request_id] = ask.repeat_only and repeat_only.get(request_id, True)
+    runs: dict[Hashable, list[tuple[LeaseRequest, bool]]] = {}
+    for request_id, request in requests.items():
+        closed = repeat_only[request_id]
+        # Nearly always a country alone, which is quicker to look up.
+        of = request.country if request.rule is NO_RULE else request.demand
+        runs.setdefault((of, closed), []).append((request, closed))
+    return sorted(runs.values(), key=lambda run: not run[0][0].country)
 
 
 def _columns(tokens: Sequence[LeaseToken]) -> tuple[str, str, list[str]]:

@@ -7,7 +7,7 @@ SELECT request_id, db_time, proxy_id, fence, nonce, expires_at,
     ip_address, ip_port, protocol, provider, country, next_available_at
 FROM pool.lease(
     $1::text[], $2::text[], $3::text[], $4::text[], $5::interval[], $6::text::integer[], $7::text::boolean[],
-    $8::interval, $9::text[], $10::text::boolean[]
+    $8::interval, $9::text[], $10::text::boolean[], $11::text::integer[]
 );
 
 -- name: heartbeat
