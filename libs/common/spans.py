@@ -84,8 +84,12 @@ def group(name: str, members: Sequence[Span]) -> Iterator[None]:
     """
     contexts = [member.get_span_context() for member in members]
     valid = [context for context in contexts if context.is_valid]
+    if not valid:
+        # Nothing is recorded in this process.
+        yield
+        return
     sampled = [context for context in valid if context.trace_flags.sampled]
-    parent = trace.NonRecordingSpan((sampled or valid or [trace.INVALID_SPAN_CONTEXT])[0])
+    parent = trace.NonRecordingSpan((sampled or valid)[0])
     if len(sampled) < 2:
         with trace.use_span(parent):
             yield

@@ -1,7 +1,7 @@
 """Leases in PostgreSQL: the store of `services.pool_manager.leasing`."""
 
-from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+import os
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from itertools import accumulate
 
@@ -54,23 +54,23 @@ class PostgresLeases:
 
     async def lease(self, asks: Sequence[Ask]) -> Sequence[Grant | Refusal]:
         """Grants an IP to each request that can have one; requests with one `request_id` share one."""
-        claims = Counter(ask.request.request_id for ask in asks)
-        runs = _runs(asks)
-        distinct = [request for run in runs for request, _ in run]
-        ruled = any(request.rule is not NO_RULE for request in distinct)
+        runs, claims = _runs(asks)
+        requests = [request for _, run in runs for request in run]
+        ruled = any(request.rule is not NO_RULE for request in requests)
         rows = await self._lease.fetch(
             _LEASE,
-            [request.request_id for request in distinct],
-            [request.country for request in distinct],
-            [request.offer for request in distinct],
-            [request.holder for request in distinct],
-            [timedelta(seconds=request.ttl) for request in distinct],
-            _array(claims[request.request_id] for request in distinct),
-            _array(repeat_only for run in runs for _, repeat_only in run),
+            [request.request_id for request in requests],
+            [request.country for request in requests],
+            [request.offer for request in requests],
+            [request.holder for request in requests],
+            [timedelta(seconds=request.ttl) for request in requests],
+            _array([claims[request.request_id] for request in requests]),
+            _array([repeat_only for repeat_only, run in runs for _ in run]),
             self._cooldown,
-            [request.rule.rest_key for request in distinct] if ruled else None,
-            _array(request.rule.reuse for request in distinct) if ruled else None,
-            _array(accumulate(map(len, runs))),
+            [request.rule.rest_key for request in requests] if ruled else None,
+            _array([request.rule.reuse for request in requests]) if ruled else None,
+            _array(accumulate(len(run) for _, run in runs)),
+            _array(_nonces(len(requests))),
         )
         answers = dict(map(_grant_or_refusal, rows))
         return [answers[ask.request.request_id] for ask in asks]
@@ -111,7 +111,7 @@ class PostgresLeases:
             [request.outcome.value for request in requests],
             [request.failure_reason for request in requests],
             [None if request.trace_time is None else timedelta(seconds=request.trace_time) for request in requests],
-            _array(request.bytes for request in requests),
+            _array([request.bytes for request in requests]),
             self._cooldown,
             self._failure_limit,
             self._probe_pause,
@@ -128,33 +128,40 @@ class PostgresLeases:
         await self._return.fetch(_RETURN, *_columns(tokens), repeatable=False)
 
 
-def _runs(asks: Sequence[Ask]) -> Sequence[Sequence[tuple[LeaseRequest, bool]]]:
-    """Returns distinct requests, and whether each is to get no new lease; those that may have the same IPs together.
+def _runs(asks: Sequence[Ask]) -> tuple[Sequence[tuple[bool, Sequence[LeaseRequest]]], Mapping[str, int]]:
+    """Returns runs of distinct requests that may have the same IPs, and how many ask with each `request_id`.
 
-    A request that stands there twice is to get a new lease if one of them is. Requests for any country come last.
+    With each run stands whether it is to get no new leases; a request that is asked both ways is to get one. Requests
+    for any country come last.
     """
-    repeat_only: dict[str, bool] = {}
-    requests: dict[str, LeaseRequest] = {}
+    claims: dict[str, int] = {}
+    distinct: dict[str, Ask] = {}
     for ask in asks:
         request_id = ask.request.request_id
-        requests.setdefault(request_id, ask.request)
-        repeat_only[request_id] = ask.repeat_only and repeat_only.get(request_id, True)
-    runs: dict[Hashable, list[tuple[LeaseRequest, bool]]] = {}
-    for request_id, request in requests.items():
-        closed = repeat_only[request_id]
+        claims[request_id] = claims.get(request_id, 0) + 1
+        if request_id not in distinct or distinct[request_id].repeat_only:
+            distinct[request_id] = ask
+    runs: dict[Hashable, tuple[bool, list[LeaseRequest]]] = {}
+    for ask in distinct.values():
+        request = ask.request
         # Nearly always a country alone, which is quicker to look up.
-        of = request.country if request.rule is NO_RULE else request.demand
-        runs.setdefault((of, closed), []).append((request, closed))
-    return sorted(runs.values(), key=lambda run: not run[0][0].country)
+        demand = request.country if request.rule is NO_RULE else request.demand
+        runs.setdefault((demand, ask.repeat_only), (ask.repeat_only, []))[1].append(request)
+    return sorted(runs.values(), key=lambda run: not run[1][0].country), claims
 
 
-def _columns(tokens: Sequence[LeaseToken]) -> tuple[str, str, list[str]]:
+def _nonces(count: int) -> Iterator[str]:
+    digits = os.urandom(16 * count).hex()
+    return (digits[start : start + 32] for start in range(0, len(digits), 32))
+
+
+def _columns(tokens: Sequence[LeaseToken]) -> tuple[str, str, str]:
     proxy_ids, fences, nonces = zip(*tokens, strict=True)
-    return _array(proxy_ids), _array(fences), list(nonces)
+    return _array(proxy_ids), _array(fences), _array(nonces)
 
 
-def _array(values: Iterable[int]) -> str:
-    """Returns numbers, or truth values, as the text of an array of PostgreSQL.
+def _array(values: Iterable[int | str]) -> str:
+    """Returns numbers, truth values, or hexadecimal digits as the text of an array of PostgreSQL.
 
     Of a list the driver asks for each number whether it is a list too, which takes six times as long.
     """

@@ -42,7 +42,7 @@ class LeaseToken(NamedTuple):
     proxy_id: int
     fence: int
     nonce: str
-    """122 random bits as 32 hexadecimal digits."""
+    """128 random bits as 32 hexadecimal digits."""
 
     def __str__(self) -> str:
         return f"{self.proxy_id}.{self.fence}.{self.nonce}"

@@ -7,25 +7,25 @@ SELECT request_id, db_time, proxy_id, fence, nonce, expires_at,
     ip_address, ip_port, protocol, provider, country, next_available_at
 FROM pool.lease(
     $1::text[], $2::text[], $3::text[], $4::text[], $5::interval[], $6::text::integer[], $7::text::boolean[],
-    $8::interval, $9::text[], $10::text::boolean[], $11::text::integer[]
+    $8::interval, $9::text[], $10::text::boolean[], $11::text::integer[], $12::text::uuid[]
 );
 
 -- name: heartbeat
 -- Moves the end of live leases.
 SELECT place, verdict, expires_at, db_time
-FROM pool.heartbeat($1::text::bigint[], $2::text::bigint[], $3::uuid[], $4::interval[], $5::interval);
+FROM pool.heartbeat($1::text::bigint[], $2::text::bigint[], $3::text::uuid[], $4::interval[], $5::interval);
 
 -- name: release
 -- Ends live leases.
 SELECT place, verdict, available_at, db_time
 FROM pool.release(
-    $1::text::bigint[], $2::text::bigint[], $3::uuid[], $4::text[], $5::text[], $6::interval[], $7::text::bigint[],
+    $1::text::bigint[], $2::text::bigint[], $3::text::uuid[], $4::text[], $5::text[], $6::interval[], $7::text::bigint[],
     $8::interval, $9::integer, $10::interval
 );
 
 -- name: return_unseen
 -- Takes back leases whose answers reached nobody.
-SELECT pool.return_unseen($1::text::bigint[], $2::text::bigint[], $3::uuid[]);
+SELECT pool.return_unseen($1::text::bigint[], $2::text::bigint[], $3::text::uuid[]);
 
 -- name: outlook
 -- When the next IPs of a country come free as things stand, soonest first, and the shortest rest after a release.

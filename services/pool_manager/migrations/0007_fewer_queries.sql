@@ -20,15 +20,18 @@
 -- country can ever be free). `p_claims` counts the callers that wait for each answer. A request marked in `p_repeat_only`
 -- gets the live lease it has, if it has one, but no new one.
 --
+-- `p_nonces` are random, and brought along because a PostgreSQL that is built without OpenSSL opens /dev/urandom for each
+-- it makes itself, which was a ninth of the time of a large group.
+--
 -- An IP rests for its own cooldown, else its provider's, else `p_cooldown`, the default of the service. Replicas of
--- earlier versions call it without the last argument, or without the last three.
+-- earlier versions call it without the last two arguments, or without the last four.
 DROP FUNCTION pool.lease(
     text[], text[], text[], text[], interval[], integer[], boolean[], interval, text[], boolean[]
 );
 CREATE FUNCTION pool.lease(
     p_request_ids text[], p_countries text[], p_offers text[], p_holders text[], p_ttls interval[], p_claims integer[],
     p_repeat_only boolean[], p_cooldown interval, p_rest_keys text[] DEFAULT NULL, p_reuse boolean[] DEFAULT NULL,
-    p_ends integer[] DEFAULT NULL
+    p_ends integer[] DEFAULT NULL, p_nonces uuid[] DEFAULT NULL
 ) RETURNS TABLE (
     request_id text, db_time timestamptz, proxy_id bigint, fence bigint, nonce uuid, expires_at timestamptz,
     ip_address text, ip_port integer, protocol text, provider text, country text, next_available_at timestamptz
@@ -100,12 +103,14 @@ BEGIN
             array_agg(u.offer ORDER BY u.place), array_agg(u.holder ORDER BY u.place),
             array_agg(u.ttl ORDER BY u.place), array_agg(u.claims ORDER BY u.place),
             array_agg(u.repeat_only ORDER BY u.place), array_agg(u.rest_key ORDER BY u.place),
-            array_agg(u.reuse ORDER BY u.place)
-        INTO p_request_ids, p_countries, p_offers, p_holders, p_ttls, p_claims, p_repeat_only, p_rest_keys, p_reuse
+            array_agg(u.reuse ORDER BY u.place), array_agg(u.nonce ORDER BY u.place)
+        INTO p_request_ids, p_countries, p_offers, p_holders, p_ttls, p_claims, p_repeat_only, p_rest_keys, p_reuse,
+            p_nonces
         FROM unnest(
-            p_request_ids, p_countries, p_offers, p_holders, p_ttls, p_claims, p_repeat_only, p_rest_keys, p_reuse
+            p_request_ids, p_countries, p_offers, p_holders, p_ttls, p_claims, p_repeat_only, p_rest_keys, p_reuse,
+            p_nonces
         ) WITH ORDINALITY AS u (
-            request_id, country, offer, holder, ttl, claims, repeat_only, rest_key, reuse, place
+            request_id, country, offer, holder, ttl, claims, repeat_only, rest_key, reuse, nonce, place
         )
         WHERE u.request_id <> ALL (known);
     END IF;
@@ -163,7 +168,7 @@ BEGIN
             RETURN QUERY
             UPDATE pool.proxies AS p SET
                 fence = nextval('pool.fences'),
-                nonce = gen_random_uuid(),
+                nonce = coalesce(p_nonces[first - 1 + c.place], gen_random_uuid()),
                 request_id = p_request_ids[first - 1 + c.place],
                 offer = p_offers[first - 1 + c.place],
                 holder = p_holders[first - 1 + c.place],
