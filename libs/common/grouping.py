@@ -27,12 +27,14 @@ _TURNS = 8
 _MANY = 32
 
 
-async def arrivals(enough: Callable[[], bool]) -> None:
-    """Lets the loop read what has arrived, until that is enough for a group."""
-    for _ in range(_TURNS):
-        if enough():
-            return
+async def arrivals(waiting: Callable[[], int], enough: int) -> None:
+    """Lets the loop read what has arrived: until `enough` are waiting, or no more have come for some turns."""
+    last, quiet = waiting(), 0
+    while last < enough and quiet < _TURNS:
         await asyncio.sleep(0)
+        now = waiting()
+        quiet = quiet + 1 if now == last else 0
+        last = now
 
 
 class _Entry(NamedTuple, Generic[Item, Result]):
@@ -109,7 +111,7 @@ class Grouper(Generic[Item, Result]):
     async def _work(self) -> None:
         while True:
             if self._waiting:
-                await arrivals(enough=self._has_many)
+                await arrivals(lambda: self._waiting_size, enough=_MANY)
             group = self._take()
             if group:
                 await self._run_group(group)
@@ -118,9 +120,6 @@ class Grouper(Generic[Item, Result]):
             else:
                 self._wake.clear()
                 await self._wake.wait()
-
-    def _has_many(self) -> bool:
-        return self._waiting_size >= _MANY
 
     def _take(self) -> list[_Entry[Item, Result]]:
         group: list[_Entry[Item, Result]] = []

@@ -144,7 +144,7 @@ class Journal:
                 await self._wake.wait()
                 continue
             # A flood of refused clicks so costs PostgreSQL a sixth less (measured).
-            await grouping.arrivals(enough=lambda: len(self._entries) >= _GROUP)
+            await grouping.arrivals(lambda: len(self._entries), enough=_GROUP)
             group = [self._entries.popitem(last=False)[1] for _ in range(min(_GROUP, len(self._entries)))]
             self._metrics.ran(len(group))
             try:
