@@ -1,9 +1,9 @@
 """`make bench-pool`: a lease beside an empty call, one transaction per lease, and pharox; and what the IPs can give.
 
 One run, on one PostgreSQL, with a server and callers in processes of their own. What is compared takes turns, many and
-short ones, because machines change their speed by the second; rates are the median of their turns, and percentiles those
-of all calls together. Take the numbers as ratios: the machine and what else runs on it are part of them. Prints a table,
-writes bench/results/pool.json, and fails if a limit was not kept.
+short ones, because machines change their speed by the second; rates are the median of their turns, and percentiles
+those of all calls together. Take the numbers as ratios: the machine and what else runs on it are part of them. Prints a
+table, writes bench/results/pool.json, and fails if a limit was not kept.
 """
 
 import asyncio

@@ -19,6 +19,13 @@ OLD_LEASE = (
     "SELECT proxy_id, fence, nonce FROM pool.lease(ARRAY[$1], ARRAY['us'], ARRAY['summer'], ARRAY['old'],"
     " ARRAY[interval '30 s'], ARRAY[1], ARRAY[false], interval '60 s')"
 )
+# And those of the version before 0007, which knows no runs: any country, under no rule and under one.
+UNSORTED_LEASE = (
+    "SELECT request_id, fence FROM pool.lease(ARRAY['a', 'b', 'c', 'd'], ARRAY['', 'us', '', 'us'],"
+    " ARRAY['summer', 'summer', 'winter', 'winter'], ARRAY['old', 'old', 'old', 'old'],"
+    " array_fill(interval '30 s', ARRAY[4]), ARRAY[1, 1, 1, 1], ARRAY[false, false, false, true], interval '60 s',"
+    " ARRAY['', '', 'winter.example', ''], ARRAY[false, false, false, false])"
+)
 
 
 @pytest.fixture
@@ -76,6 +83,16 @@ async def test_replicas_of_both_versions_share_the_pool(old: str) -> None:
     assert len({token.proxy_id for token in tokens}) == len(tokens) == 2
     await connection.close()
     store.close()
+
+
+async def test_what_a_replica_asks_that_knows_no_runs_is_granted(old: str) -> None:
+    await migrate(old, schema="pool", package=PACKAGE)
+    connection = await asyncpg.connect(old)
+    # Of the 3 IPs one is leased: who comes first has the others; the last one may only repeat.
+    answers = {row["request_id"]: row["fence"] for row in await connection.fetch(UNSORTED_LEASE)}
+    assert [answers[name] is not None for name in "abcd"] == [True, True, False, False]
+    assert {row["request_id"]: row["fence"] for row in await connection.fetch(UNSORTED_LEASE)} == answers
+    await connection.close()
 
 
 async def granted(store: PostgresLeases, request_id: str) -> LeaseToken:
