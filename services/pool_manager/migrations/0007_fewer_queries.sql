@@ -116,7 +116,6 @@ BEGIN
     END IF;
 
     FOREACH last IN ARRAY p_ends LOOP
-        CONTINUE WHEN last < first;
         wanted := CASE WHEN p_repeat_only[first] THEN 0 ELSE last - first + 1 END;
         wanted_country := p_countries[first];
         wanted_key := coalesce(p_rest_keys[first], '');
