@@ -15,12 +15,19 @@ from services.pool_manager.lease_store import PostgresLeases
 from services.pool_manager.leasing import Ask
 from services.pool_manager.model import NO_RULE, Grant, LeaseRequest, LeaseToken, Rule
 
-IPS = {"us": 3, "gb": 2}
-RULES = (NO_RULE, NO_RULE, Rule(reuse=True), Rule(rest_key="a.example"), Rule(rest_key="b.example", reuse=True))
+IPS = {"us": 5, "gb": 2}
+RULES = (
+    NO_RULE,
+    NO_RULE,
+    NO_RULE,
+    Rule(reuse=True),
+    Rule(rest_key="a.example"),
+    Rule(rest_key="b.example", reuse=True),
+)
 NAMES = "abcdefgh"
 # What each name asks for, and two groups in which some of them ask, some more than once.
 DEMANDS = st.lists(
-    st.tuples(st.sampled_from(["us", "us", "gb", ""]), st.sampled_from(RULES)),
+    st.tuples(st.sampled_from(["us", "us", "us", "gb", ""]), st.sampled_from(RULES)),
     min_size=len(NAMES), max_size=len(NAMES),
 )  # fmt: skip
 GROUPS = st.lists(
@@ -31,24 +38,29 @@ GROUPS = st.lists(
 
 def test_each_request_of_a_group_gets_what_it_asked_for(database: str) -> None:
     with asyncio.Runner() as runner:
+        store = PostgresLeases(database, cooldown=60, failure_limit=3)
+        connection = runner.run(asyncpg.connect(database))
 
-        @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
         @given(DEMANDS, GROUPS)
         def check(demands: Sequence[tuple[str, Rule]], groups: Sequence[Sequence[tuple[str, bool]]]) -> None:
             requests = {
                 name: LeaseRequest(name, country, f"offer-{name}", f"holder-{name}", 100.0 + place, 0.0, rule=rule)
                 for place, (name, (country, rule)) in enumerate(zip(NAMES, demands, strict=True))
             }
-            runner.run(lease_groups(database, requests, groups))
+            runner.run(lease_groups(store, connection, requests, groups))
 
         check()
+        runner.run(connection.close())
+        store.close()
 
 
 async def lease_groups(
-    url: str, requests: Mapping[str, LeaseRequest], groups: Sequence[Sequence[tuple[str, bool]]]
+    store: PostgresLeases,
+    connection: "asyncpg.Connection[asyncpg.Record]",
+    requests: Mapping[str, LeaseRequest],
+    groups: Sequence[Sequence[tuple[str, bool]]],
 ) -> None:
-    store = PostgresLeases(url, cooldown=60, failure_limit=3)
-    connection = await asyncpg.connect(url)
     await connection.execute("TRUNCATE pool.proxies, pool.leases")
     for country, count in IPS.items():
         await connection.execute(
@@ -87,5 +99,3 @@ async def lease_groups(
         assert row["expires_at"] - row["granted_at"] == timedelta(seconds=request.ttl)
         assert (row["rest_key"], row["reusable"]) == (request.rule.rest_key, request.rule.reuse)
         assert request.country in ("", row["country"])
-    await connection.close()
-    store.close()
