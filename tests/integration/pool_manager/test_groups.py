@@ -89,6 +89,7 @@ async def lease_groups(
                 country = requests[name].country
                 assert name not in wanted or not (free if country == "" else free & {country}), "one was left over"
     assert len({token.proxy_id for token in held.values()}) == len(held)
+    assert len({token.nonce for token in held.values()}) == len(held)
     assert await connection.fetchval("SELECT count(*) FROM pool.proxies WHERE fence > 0") == len(held)
     for name, token in held.items():
         row = await connection.fetchrow("SELECT * FROM pool.proxies WHERE id = $1", token.proxy_id)

@@ -8,7 +8,10 @@ from grpc import aio
 from libs.common.errors import ClicktraceError, Code
 from libs.common.pb.clicktrace.pool.v1 import pool_pb2
 from libs.common.rpc.status import from_rpc_error
+from services.pool_manager.lease_store import PostgresLeases
+from services.pool_manager.pool_store import PostgresPool
 from tests.integration.pool_manager.rig import manager_processes
+from tests.integration.pool_manager.store import lease, provision
 
 
 async def test_200_concurrent_callers_on_20_ips_never_share_one(database: str) -> None:
@@ -50,3 +53,15 @@ async def test_one_request_on_three_replicas_at_once_gets_one_ip(database: str) 
         for request in range(10):
             assert len(set(given[request * 30 : request * 30 + 30])) == 1
         assert len(set(given)) == 10
+
+
+async def test_one_request_alone_in_the_groups_of_two_replicas_gets_one_ip(
+    database: str, leases: PostgresLeases, admin_store: PostgresPool
+) -> None:
+    await provision(admin_store, 200)
+    other = PostgresLeases(database, cooldown=60, failure_limit=3)
+    for number in range(100):
+        name = f"click-{number}"
+        one, two = await asyncio.gather(lease(leases, name), lease(other, name))
+        assert one.token == two.token
+    other.close()
