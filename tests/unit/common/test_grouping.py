@@ -142,3 +142,25 @@ async def test_sizes_add_up_to_the_bound_and_what_is_larger_goes_alone(items: li
     assert [item for group in groups for item in group] == items
     assert all(sum(group) <= 8 or len(group) == 1 for group in groups)
     assert all(sum(group) + following[0] > 8 for group, following in pairwise(groups)), "not full"
+
+
+async def test_what_arrives_while_the_loop_is_read_goes_into_the_same_group() -> None:
+    groups: list[list[int]] = []
+
+    async def run(items: Sequence[int]) -> Sequence[int]:
+        groups.append(list(items))
+        return items
+
+    async def submit(grouper: Grouper[int, int], item: int, turns: int) -> None:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await grouper.submit(item)
+
+    async with Grouper(run, max_group=100) as grouper:
+        # More than is waited for, so that what waited before must not be counted again.
+        for _ in range(2):
+            await asyncio.gather(*(submit(grouper, item, turns=0) for item in range(60)))
+        groups.clear()
+        # Far more turns in all than the loop is given for one arrival.
+        await asyncio.gather(*(submit(grouper, item, turns=3 * item) for item in range(10)))
+    assert groups == [list(range(10))]
