@@ -163,4 +163,9 @@ async def test_what_arrives_while_the_loop_is_read_goes_into_the_same_group() ->
         groups.clear()
         # Far more turns in all than the loop is given for one arrival.
         await asyncio.gather(*(submit(grouper, item, turns=3 * item) for item in range(10)))
-    assert groups == [list(range(10))]
+        assert groups == [list(range(10))]
+        await grouper.submit(10)
+        groups.clear()
+        # Nothing is waited for where the last one came alone.
+        await asyncio.gather(submit(grouper, 11, turns=0), submit(grouper, 12, turns=5))
+    assert groups == [[11], [12]]
