@@ -1,7 +1,8 @@
 """Leases in PostgreSQL: the store of `services.pool_manager.leasing`."""
 
 import os
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from datetime import timedelta
 from itertools import accumulate
 
@@ -12,7 +13,6 @@ from services.pool_manager.model import (
     Grant,
     HeartbeatRequest,
     Kept,
-    LeaseRequest,
     LeaseToken,
     NotHeld,
     Outlook,
@@ -54,8 +54,10 @@ class PostgresLeases:
 
     async def lease(self, asks: Sequence[Ask]) -> Sequence[Grant | Refusal]:
         """Grants an IP to each request that can have one; requests with one `request_id` share one."""
-        runs, claims = _runs(asks)
-        requests = [request for _, run in runs for request in run]
+        claims = Counter(ask.request.request_id for ask in asks)
+        runs = _runs(asks)
+        distinct = [ask for run in runs for ask in run]
+        requests = [ask.request for ask in distinct]
         ruled = any(request.rule is not NO_RULE for request in requests)
         rows = await self._lease.fetch(
             _LEASE,
@@ -65,11 +67,11 @@ class PostgresLeases:
             [request.holder for request in requests],
             [timedelta(seconds=request.ttl) for request in requests],
             _array([claims[request.request_id] for request in requests]),
-            _array([repeat_only for repeat_only, run in runs for _ in run]),
+            _array([ask.repeat_only for ask in distinct]),
             self._cooldown,
             [request.rule.rest_key for request in requests] if ruled else None,
             _array([request.rule.reuse for request in requests]) if ruled else None,
-            _array(accumulate(len(run) for _, run in runs)),
+            _array(accumulate(map(len, runs))),
             _array(_nonces(len(requests))),
         )
         answers = dict(map(_grant_or_refusal, rows))
@@ -128,26 +130,22 @@ class PostgresLeases:
         await self._return.fetch(_RETURN, *_columns(tokens), repeatable=False)
 
 
-def _runs(asks: Sequence[Ask]) -> tuple[Sequence[tuple[bool, Sequence[LeaseRequest]]], Mapping[str, int]]:
-    """Returns runs of distinct requests that may have the same IPs, and how many ask with each `request_id`.
+def _runs(asks: Sequence[Ask]) -> Sequence[Sequence[Ask]]:
+    """Returns one of the attempts of each request, in runs of those that may have the same IPs.
 
-    With each run stands whether it is to get no new leases; a request that is asked both ways is to get one. Requests
-    for any country come last.
+    If one of them may get a new lease, it is that one. Requests for any country come last.
     """
-    claims: dict[str, int] = {}
     distinct: dict[str, Ask] = {}
     for ask in asks:
         request_id = ask.request.request_id
-        claims[request_id] = claims.get(request_id, 0) + 1
         if request_id not in distinct or distinct[request_id].repeat_only:
             distinct[request_id] = ask
-    runs: dict[Hashable, tuple[bool, list[LeaseRequest]]] = {}
+    runs: dict[Hashable, list[Ask]] = {}
     for ask in distinct.values():
-        request = ask.request
         # Nearly always a country alone, which is quicker to look up.
-        demand = request.country if request.rule is NO_RULE else request.demand
-        runs.setdefault((demand, ask.repeat_only), (ask.repeat_only, []))[1].append(request)
-    return sorted(runs.values(), key=lambda run: not run[1][0].country), claims
+        demand = ask.request.country if ask.request.rule is NO_RULE else ask.request.demand
+        runs.setdefault((demand, ask.repeat_only), []).append(ask)
+    return sorted(runs.values(), key=lambda run: not run[0].request.country)
 
 
 def _nonces(count: int) -> Iterator[str]:

@@ -60,6 +60,7 @@ DECLARE
     unended boolean;
 BEGIN
     -- The same request on two replicas at once must not get two IPs. Sorted, so that groups cannot lock each other out.
+    -- One alone is locked by an expression, which is no query.
     IF cardinality(p_request_ids) = 1 THEN
         locked := pg_advisory_xact_lock(hashtextextended(p_request_ids[1], 0))::text;
     ELSE

@@ -5,6 +5,7 @@ offers under rules, repeats of live leases, twins, and requests that may only re
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from datetime import timedelta
 
 import asyncpg
@@ -37,8 +38,7 @@ GROUPS = st.lists(
 
 
 def test_each_request_of_a_group_gets_what_it_asked_for(database: str) -> None:
-    with asyncio.Runner() as runner:
-        store = PostgresLeases(database, cooldown=60, failure_limit=3)
+    with asyncio.Runner() as runner, closing(PostgresLeases(database, cooldown=60, failure_limit=3)) as store:
         connection = runner.run(asyncpg.connect(database))
 
         @settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
@@ -50,9 +50,10 @@ def test_each_request_of_a_group_gets_what_it_asked_for(database: str) -> None:
             }
             runner.run(lease_groups(store, connection, requests, groups))
 
-        check()
-        runner.run(connection.close())
-        store.close()
+        try:
+            check()
+        finally:
+            runner.run(connection.close())
 
 
 async def lease_groups(
