@@ -15,6 +15,7 @@ RUN python3 -m venv --without-pip /opt/clicktrace \
     && if ls /wheels/*.whl >/dev/null 2>&1; then from="--no-index --find-links /wheels"; fi \
     && python3 -m pip --python /opt/clicktrace/bin/python install --no-cache-dir --disable-pip-version-check \
         --only-binary :all: --require-hashes --no-compile ${from:-} -r /wheels/requirements.txt
+COPY clicktrace /app/clicktrace
 COPY libs /app/libs
 COPY services /app/services
 # Compiled here, since nobody may write later; by hash, because a time of day in them would make every build another one.
@@ -27,6 +28,7 @@ WORKDIR /app
 # Nothing is written beside the code: the root filesystem is read-only.
 ENV PATH=/opt/clicktrace/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 LOG_FORMAT=json
 COPY --from=build /opt/clicktrace /opt/clicktrace
+COPY --from=build /app/clicktrace clicktrace
 COPY --from=build /app/libs libs
 COPY --from=build /app/services/__init__.py services/
 ENTRYPOINT ["python", "-m"]

@@ -27,7 +27,7 @@ run: bootstrap ## Starts the whole system on embedded parts, ready to click; Ctr
 		$(if $(MAX_WAIT),--max-wait $(MAX_WAIT)) $(if $(TLS),--tls) $(ARGS)
 
 load: bootstrap ## Clicks CLICKS=10 times at once on the running system; shows exit IPs, times and answers (ARGS=--help).
-	@$(BIN)/python -m local.load $(if $(CLICKS),--clicks $(CLICKS)) $(ARGS)
+	@$(BIN)/python -m local.tools.load $(if $(CLICKS),--clicks $(CLICKS)) $(ARGS)
 
 test: bootstrap-dev ## Runs every test that needs nothing but Python: unit, contract, integration, acceptance.
 	@$(BIN)/python -m pytest -n 3 --dist loadgroup --ignore tests/peers -m "not chaos" $(ARGS)
@@ -64,10 +64,10 @@ docs: bootstrap-dev ## Runs every command of docs/operations.md and puts what it
 	@PATH="$(CURDIR)/.build/bin:$$PATH" REFRESH_DOCS=1 $(BIN)/python -m pytest -q tests/peers/test_runbook.py $(ARGS)
 
 status: bootstrap ## Counts the pool of a running system; POOL=host:port names another than that of make run.
-	@POOL=$(POOL) $(BIN)/python -m local.ask status
+	@POOL=$(POOL) $(BIN)/python -m local.tools.ask status
 
 click: bootstrap ## Clicks once and explains what became of it: make click OFFER=demo QUERY='gclid=abc123'.
-	@GATEWAY=$(GATEWAY) HTTP=$(HTTP) $(BIN)/python -m local.ask click $(if $(OFFER),--offer '$(OFFER)') $(if $(QUERY),--query '$(QUERY)')
+	@GATEWAY=$(GATEWAY) HTTP=$(HTTP) $(BIN)/python -m local.tools.ask click $(if $(OFFER),--offer '$(OFFER)') $(if $(QUERY),--query '$(QUERY)')
 
 soak: bootstrap-dev ## Restarts every process under clicks and checks the books: DURATION=600 MODE=mixed, rolling or kill, RATE=25.
 	@$(BIN)/python -m bench.soak $(if $(DURATION),--duration $(DURATION)) $(if $(MODE),--mode $(MODE)) $(if $(RATE),--rate $(RATE)) $(ARGS)
@@ -109,14 +109,14 @@ format: bootstrap-dev .build/proto-deps ## Formats the code and the protos.
 	@$(BIN)/python -c "import google.rpc, shutil; shutil.copy(list(google.rpc.__path__)[0] + '/status.proto', '$@/google/rpc/')"
 	@touch $@
 
-PROTOC = $(BIN)/python -m grpc_tools.protoc -Ilibs/common/pb=protos -I.build/proto-deps \
+PROTOC = $(BIN)/python -m grpc_tools.protoc -Iprotos -I.build/proto-deps \
 	--plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
-	$(patsubst protos/%,libs/common/pb/%,$(shell find protos -name '*.proto' | sort))
+	$(shell find protos -name '*.proto' | sort)
 
-proto: bootstrap-dev .build/proto-deps ## Regenerates libs/common/pb from protos/.
+proto: bootstrap-dev .build/proto-deps ## Regenerates clicktrace/ from protos/.
 	@$(PROTOC) --python_out=. --pyi_out=. --grpc_python_out=. --mypy_grpc_out=quiet:.
 
-proto-check: bootstrap-dev .build/proto-deps ## Fails if protos/ is not clean, breaks its users, or libs/common/pb is not up to date.
+proto-check: bootstrap-dev .build/proto-deps ## Fails if protos/ is not clean, breaks its users, or clicktrace/ is not up to date.
 	$(BIN)/buf lint
 	$(BIN)/buf format --diff --exit-code protos
 	$(BIN)/buf build --exclude-source-info -o .build/image.binpb
@@ -124,8 +124,8 @@ proto-check: bootstrap-dev .build/proto-deps ## Fails if protos/ is not clean, b
 	@rm -rf .build/generated && mkdir -p .build/generated
 	@$(PROTOC) --python_out=.build/generated --pyi_out=.build/generated --grpc_python_out=.build/generated \
 		--mypy_grpc_out=quiet:.build/generated
-	@diff -r --exclude=__init__.py --exclude=__pycache__ .build/generated/libs/common/pb libs/common/pb \
-		|| { echo 'libs/common/pb is not what protos/ gives: run make proto and commit the result'; exit 1; }
+	@diff -r --exclude=__init__.py --exclude=__pycache__ .build/generated/clicktrace clicktrace \
+		|| { echo 'clicktrace/ is not what protos/ gives: run make proto and commit the result'; exit 1; }
 
 proto-image: bootstrap-dev .build/proto-deps ## Accepts the present protos as what users rely on (at a release).
 	$(BIN)/buf build --exclude-source-info -o protos/image.binpb

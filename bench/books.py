@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 import asyncpg
 
-from bench.stack import HOST, Stack
-from bench.visitors import Answer
+from bench.load.visitors import Answer
+from bench.world.stack import HOST, Stack
 
 _PATIENCE = 90.0
 # A proxy sees the end of a use a moment before the pool does, and its clock is another one.

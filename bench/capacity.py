@@ -26,19 +26,19 @@ import asyncpg
 import uvloop
 from grpc import aio
 
-from bench import processes
-from bench.pace import paced
-from bench.report import ROOT, Row, at_least, at_most, publish
-from libs.common import database
-from libs.common.migrate import migrate
-from libs.common.pb.clicktrace.pool.v1 import pool_pb2 as pb
-from libs.common.pb.clicktrace.pool.v1 import pool_pb2_grpc
+from bench.measure import processes
+from bench.measure.pace import paced
+from bench.measure.report import ROOT, Row, at_least, at_most, publish
+from clicktrace.pool.v1 import pool_pb2 as pb
+from clicktrace.pool.v1 import pool_pb2_grpc
+from libs.common.postgres import database
+from libs.common.postgres.migrate import migrate
 from libs.common.rpc.client import channel
-from local.postgres import EmbeddedPostgres
+from local.postgres.server import EmbeddedPostgres
+from services.gateway.db.tables import ClickTable
 from services.gateway.model import Answer, Attempt, ClickRecord, ClickStatus, Hop
-from services.gateway.postgres import ClickTable
-from services.pool_manager.lease_store import PostgresLeases
-from services.pool_manager.leasing import Ask
+from services.pool_manager.db.leases import PostgresLeases
+from services.pool_manager.leasing.service import Ask
 from services.pool_manager.model import Grant, LeaseRequest, Outcome, ReleaseRequest
 
 SECONDS = 4.0
@@ -64,8 +64,8 @@ def postgres() -> Iterator[EmbeddedPostgres]:
 
 async def prepare(url: str, ips: int) -> None:
     """Makes the schemas, and puts IPs into the pool."""
-    await migrate(url, schema="pool", package="services.pool_manager.migrations")
-    await migrate(url, schema="clicks", package="services.gateway.migrations")
+    await migrate(url, schema="pool", package="services.pool_manager.db.migrations")
+    await migrate(url, schema="clicks", package="services.gateway.db.migrations")
     connection = await asyncpg.connect(url)
     await connection.execute(
         "INSERT INTO ip_rotation_pool (ip_address, ip_port, country, provider)"
@@ -219,7 +219,7 @@ class Caller:
 @contextmanager
 def server(url: str) -> Iterator[int]:
     """Runs a pool manager without cooldown over a database, and gives its port."""
-    command = [sys.executable, "-m", "bench.pool_server", url, "0"]
+    command = [sys.executable, "-m", "bench.world.pool_server", url, "0"]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:

@@ -1,8 +1,8 @@
 """`make bench-click`: what this system adds to a chain's own time, and what a click costs, in one run.
 
-Beside it stand a bare pycurl loop through the same proxies, and the same job in a single process (bench/single.py).
-Each process is measured by its own CPU time; proxies, chains and visitors are others, which cost the measured ones
-nothing but their share of the machine. Contenders take turns. Take the numbers as ratios.
+Beside it stand a bare pycurl loop through the same proxies, and the same job in a single process
+(bench/peers/single.py). Each process is measured by its own CPU time; proxies, chains and visitors are others, which
+cost the measured ones nothing but their share of the machine. Contenders take turns. Take the numbers as ratios.
 """
 
 import asyncio
@@ -21,12 +21,13 @@ from statistics import median
 import uvloop
 from google.protobuf.duration_pb2 import Duration
 
-from bench import pressure, processes
-from bench.pace import paced
-from bench.report import ROOT, Row, at_least, at_most, publish
-from bench.stack import SERVICES, Network, Settings, Shape, Stack, running
-from bench.visitors import Answer, Visitors, quantile
-from local.postgres import EmbeddedPostgres
+from bench import pressure
+from bench.load.visitors import Answer, Visitors, quantile
+from bench.measure import processes
+from bench.measure.pace import paced
+from bench.measure.report import ROOT, Row, at_least, at_most, publish
+from bench.world.stack import SERVICES, Network, Settings, Shape, Stack, running
+from local.postgres.server import EmbeddedPostgres
 
 AT_ONCE = 100
 ROUNDS = 7
@@ -67,7 +68,7 @@ def query(offer: str) -> str:
 
 async def bare(port: int, count: int) -> list[float]:
     """Returns the seconds of each walk of a bare pycurl loop, in a process of its own."""
-    command = [sys.executable, "-m", "bench.bare", str(port), CHAIN, str(count)]
+    command = [sys.executable, "-m", "bench.peers.bare", str(port), CHAIN, str(count)]
     process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=subprocess.PIPE)
     output, _ = await process.communicate()
     return [float(word) for word in output.split()]
@@ -138,8 +139,8 @@ async def single(stack: Stack) -> AsyncIterator[tuple[int, int]]:
     command = [
         sys.executable,
         "-m",
-        "bench.child",
-        "bench.single",
+        "bench.world.child",
+        "bench.peers.single",
         stack.url,
         str(stack.network_port),
         f"http://start.test{CHAIN}",

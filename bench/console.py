@@ -14,9 +14,9 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from bench.report import Row, at_least, at_most, publish
-from libs.common.pb.clicktrace.gateway.v1 import gateway_pb2, gateway_pb2_grpc
-from libs.common.pb.clicktrace.pool.v1 import pool_pb2, pool_pb2_grpc
+from bench.measure.report import Row, at_least, at_most, publish
+from clicktrace.gateway.v1 import gateway_pb2, gateway_pb2_grpc
+from clicktrace.pool.v1 import pool_pb2, pool_pb2_grpc
 from libs.common.rpc.client import channel
 from tests.support.chromium import chromium, console
 from tests.support.system import System, state_directory

@@ -24,16 +24,16 @@ import asyncpg
 import uvloop
 from grpc import aio
 
-from bench.pace import paced
-from bench.pool_peers import bare_updates, by_transaction
-from bench.pool_server import EMPTY
-from bench.report import ROOT, Row, publish
-from libs.common.lifecycle import tune_garbage_collection
-from libs.common.migrate import migrate
-from libs.common.pb.clicktrace.pool.v1 import pool_pb2 as pb
-from libs.common.pb.clicktrace.pool.v1 import pool_pb2_grpc
+from bench.measure.pace import paced
+from bench.measure.report import ROOT, Row, publish
+from bench.peers.pool_peers import bare_updates, by_transaction
+from bench.world.pool_server import EMPTY
+from clicktrace.pool.v1 import pool_pb2 as pb
+from clicktrace.pool.v1 import pool_pb2_grpc
+from libs.common.postgres.migrate import migrate
+from libs.common.process.lifecycle import tune_garbage_collection
 from libs.common.rpc.times import to_duration
-from local.postgres import EmbeddedPostgres
+from local.postgres.server import EmbeddedPostgres
 
 CALLERS = 64
 # As many callers as the usual way has connections, and pharox threads.
@@ -54,7 +54,7 @@ _numbers = itertools.count()
 @contextmanager
 def server(url: str, cooldown: float) -> Iterator[int]:
     """Runs a server over the database and yields its port."""
-    command = [sys.executable, "-m", "bench.pool_server", url, str(cooldown)]
+    command = [sys.executable, "-m", "bench.world.pool_server", url, str(cooldown)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
         if process.stdout is None:
@@ -194,7 +194,7 @@ async def batches(port: int, seconds: float = SECONDS) -> float:
 
 async def pharox(url: str) -> tuple[float, float]:
     """Returns how many pairs a second pharox makes, and the share of its attempts that failed."""
-    command = [sys.executable, "-W", "ignore", "-m", "bench.pool_peers", url, str(SECONDS)]
+    command = [sys.executable, "-W", "ignore", "-m", "bench.peers.pool_peers", url, str(SECONDS)]
     process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
     output, _ = await process.communicate()
     if process.returncode:
@@ -286,7 +286,7 @@ async def databases(server_url: Callable[[str], str]) -> Mapping[int, str]:
     for ips in (PLAIN, FEW, MANY):
         await connection.execute(f"CREATE DATABASE bench_{ips}")
         urls[ips] = server_url(f"bench_{ips}")
-        await migrate(urls[ips], schema="pool", package="services.pool_manager.migrations")
+        await migrate(urls[ips], schema="pool", package="services.pool_manager.db.migrations")
     await connection.close()
     return urls
 

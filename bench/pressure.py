@@ -13,12 +13,12 @@ from pathlib import Path
 
 from google.protobuf.duration_pb2 import Duration
 
-from bench import processes
-from bench.pace import paced
-from bench.report import Row, at_least, at_most
-from bench.stack import Network, Settings, Shape, Stack, running
-from bench.visitors import Answer, Visitors, quantile
-from local.postgres import EmbeddedPostgres
+from bench.load.visitors import Answer, Visitors, quantile
+from bench.measure import processes
+from bench.measure.pace import paced
+from bench.measure.report import Row, at_least, at_most
+from bench.world.stack import Network, Settings, Shape, Stack, running
+from local.postgres.server import EmbeddedPostgres
 
 RATE = 300.0
 SECONDS = 5.0

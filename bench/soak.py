@@ -28,11 +28,11 @@ import uvloop
 from google.protobuf.duration_pb2 import Duration
 
 from bench import books
-from bench.stack import SERVICES, Instance, Network, Settings, Shape, Stack, running
-from bench.visitors import BROKEN, REFUSED, Answer, Visitors, quantile
-from libs.common.pb.clicktrace.gateway.v1 import gateway_pb2 as pb
-from local.postgres import EmbeddedPostgres
-from local.readiness import HttpOk
+from bench.load.visitors import BROKEN, REFUSED, Answer, Visitors, quantile
+from bench.world.stack import SERVICES, Instance, Network, Settings, Shape, Stack, running
+from clicktrace.gateway.v1 import gateway_pb2 as pb
+from local.postgres.server import EmbeddedPostgres
+from local.run.readiness import HttpOk
 
 COOLDOWN = 2.0
 SETTINGS: Settings = {

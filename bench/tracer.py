@@ -15,12 +15,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from bench.report import ROOT, Row, publish
-from bench.walkers import AT_ONCE, PASSWORD, REDIRECTS, START, USER
+from bench.measure.report import ROOT, Row, publish
+from bench.peers.walkers import AT_ONCE, PASSWORD, REDIRECTS, START, USER
 
 ROUNDS = 3
 TRACES = 100
-"""In one batch; see `bench.walkers`."""
+"""In one batch; see `bench.peers.walkers`."""
 PROGRAM_TRACES = 50
 SLOW = (2_000, 5_000)
 
@@ -49,7 +49,7 @@ DESCRIPTIONS = {
 
 def contender(name: str, port: int, count: int) -> float:
     """Runs one contender in a process of its own and returns what it measured."""
-    command = [sys.executable, "-W", "ignore", "-m", "bench.walkers", name, str(port), str(count)]
+    command = [sys.executable, "-W", "ignore", "-m", "bench.peers.walkers", name, str(port), str(count)]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{name} failed:\n{done.stderr}")
@@ -125,7 +125,7 @@ def measure(port: int) -> Iterator[Row]:
 def chain() -> Iterator[int]:
     """Runs the chain behind its proxy, and yields its port."""
     with subprocess.Popen(
-        [sys.executable, "-m", "bench.chain"], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "bench.world.chain"], cwd=ROOT, stdout=subprocess.PIPE, text=True
     ) as process:
         try:
             if process.stdout is None:

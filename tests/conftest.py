@@ -15,10 +15,10 @@ import asyncpg
 import pytest
 from hypothesis import HealthCheck, settings
 
-from libs.common.migrate import migrate
-from local.postgres import EmbeddedPostgres, temporary_postgres
+from libs.common.postgres.migrate import migrate
+from local.postgres.server import EmbeddedPostgres, temporary_postgres
 
-SCHEMAS = {"pool": "services.pool_manager.migrations", "clicks": "services.gateway.migrations"}
+SCHEMAS = {"pool": "services.pool_manager.db.migrations", "clicks": "services.gateway.db.migrations"}
 
 # How fast a machine is that has other things to do says nothing about a property.
 settings.register_profile("calm", deadline=None, suppress_health_check=[HealthCheck.too_slow])

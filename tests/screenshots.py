@@ -9,9 +9,9 @@ from pathlib import Path
 
 from playwright.async_api import Browser, Page
 
-from libs.common.pb.clicktrace.pool.v1 import pool_pb2, pool_pb2_grpc
+from clicktrace.pool.v1 import pool_pb2, pool_pb2_grpc
 from libs.common.rpc.client import channel
-from local.demo_addresses import proxy_address
+from local.demo.addresses import proxy_address
 from tests.support.chromium import chromium, console
 from tests.support.system import ROOT, System, state_directory
 

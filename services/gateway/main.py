@@ -15,46 +15,48 @@ import asyncpg
 from aiohttp import web
 from grpc import aio
 
-from libs.common import database, lifecycle, logs, settings, telemetry
+from clicktrace.gateway.v1 import gateway_pb2_grpc
 from libs.common.errors import ClicktraceError
-from libs.common.migrate import MigrationError, migrate
-from libs.common.pb.clicktrace.gateway.v1 import gateway_pb2_grpc
+from libs.common.observability import telemetry
+from libs.common.postgres import database
+from libs.common.postgres.migrate import MigrationError, migrate
+from libs.common.process import lifecycle, logs, settings
+from libs.common.process.settings import Address
+from libs.common.process.tasks import Background
 from libs.common.rpc import client, tls
 from libs.common.rpc.server import Security, Server, Service
-from libs.common.settings import Address
-from services.gateway import observing
-from services.gateway.admin import OfferAdmin
-from services.gateway.admission import Admission
-from services.gateway.background import Background
-from services.gateway.clicks import LEAD_MARGIN, Clicks, Limits
+from services.gateway import metrics
+from services.gateway.clicks.coalescing import Joining
+from services.gateway.clicks.last_landing import LastLandings
+from services.gateway.clicks.privacy import Privacy
+from services.gateway.clicks.rate_limit import Admission
+from services.gateway.clicks.record_writer import Journal
+from services.gateway.clicks.retention import Maintenance
+from services.gateway.clicks.service import LEAD_MARGIN, Clicks, Limits
+from services.gateway.clicks.stream import ClickFeed
+from services.gateway.clicks.tracing import Walker
+from services.gateway.clicks.trials import Trials
+from services.gateway.clients.pool import PoolClient
+from services.gateway.clients.pool_admin import PoolMaintenance
+from services.gateway.clients.pool_watch import PoolSource
+from services.gateway.clients.tracer import TracerClient
 from services.gateway.console import offers as console_offers
 from services.gateway.console.board import Board, Sources
 from services.gateway.console.lookup import ClickLookup
-from services.gateway.console.pool_source import PoolSource
 from services.gateway.console.routes import VERSION, ConsoleRoutes
 from services.gateway.console.session import Sessions
-from services.gateway.feed import ClickFeed
-from services.gateway.health_table import HealthTable
-from services.gateway.joining import Joining
-from services.gateway.journal import Journal
-from services.gateway.last_landings import LastLandings
-from services.gateway.listening import notifications
-from services.gateway.maintenance import Maintenance
-from services.gateway.maintenance_client import PoolMaintenance
-from services.gateway.offer_health import OfferHealths
-from services.gateway.offers import OfferBook
-from services.gateway.pool_client import PoolClient
-from services.gateway.postgres import ClickTable, JourneyTable, OfferTable, WebhookTable
-from services.gateway.privacy import Privacy
-from services.gateway.routes import InternalRoutes, PlainServer, PublicRoutes, Unquoted
-from services.gateway.servicer import ClickLog
+from services.gateway.db.health import HealthTable
+from services.gateway.db.listen import notifications
+from services.gateway.db.tables import ClickTable, JourneyTable, OfferTable, WebhookTable
+from services.gateway.drift.recorder import OfferHealths
+from services.gateway.http.routes import InternalRoutes, PlainServer, PublicRoutes, Unquoted
+from services.gateway.offers.cache import OfferBook
+from services.gateway.rpc.click_log import ClickLog
+from services.gateway.rpc.offer_admin import OfferAdmin
+from services.gateway.rpc.webhook_admin import WebhookAdmin
 from services.gateway.settings import GatewaySettings
-from services.gateway.tracer_client import TracerClient
-from services.gateway.trials import Trials
-from services.gateway.walking import Walker
-from services.gateway.webhook_admin import WebhookAdmin
-from services.gateway.webhook_client import WebhookClient
-from services.gateway.webhooks import Webhooks
+from services.gateway.webhooks.delivery import Webhooks
+from services.gateway.webhooks.sender import WebhookClient
 
 log = logs.get(__name__)
 
@@ -103,7 +105,7 @@ def main() -> None:
 
 async def apply_migrations(config: GatewaySettings, _stop: asyncio.Event) -> None:
     """Brings the schema up to date."""
-    applied = await migrate(str(config.database_url), schema=_SCHEMA, package="services.gateway.migrations")
+    applied = await migrate(str(config.database_url), schema=_SCHEMA, package="services.gateway.db.migrations")
     log.info("migrate.done", applied=list(applied))
 
 
@@ -141,10 +143,10 @@ async def gateway(config: GatewaySettings, stop: asyncio.Event) -> AsyncIterator
         await book.reload_all()
         journeys = await stack.enter_async_context(JourneyTable(connections))
         journal = await stack.enter_async_context(
-            Journal(log_table, capacity=config.journal_capacity, on_drop=observing.records_dropped)
+            Journal(log_table, capacity=config.journal_capacity, on_drop=metrics.records_dropped)
         )
 
-        health = OfferHealths(HealthTable(connections), observing.DriftMetrics(), every=config.health_every)
+        health = OfferHealths(HealthTable(connections), metrics.DriftMetrics(), every=config.health_every)
         await stack.enter_async_context(_running(health.run(), name="health"))
 
         around = await stack.enter_async_context(_neighbours(config, files))
@@ -172,9 +174,9 @@ async def gateway(config: GatewaySettings, stop: asyncio.Event) -> AsyncIterator
             background=background,
             limits=Limits(config.max_wait, config.trace_timeout, config.max_waiting),
             privacy=Privacy(config.personal_data, privacy_key.encode()),
-            observers=[observing.ClickMetrics(), health],
+            observers=[metrics.ClickMetrics(), health],
         )
-        observing.watch(waiting=lambda: clicks.waiting, running=lambda: background.running)
+        metrics.watch(waiting=lambda: clicks.waiting, running=lambda: background.running)
         feed = ClickFeed(log_table)
         poster = await stack.enter_async_context(WebhookClient())
         outbox = WebhookTable(connections)
@@ -185,9 +187,9 @@ async def gateway(config: GatewaySettings, stop: asyncio.Event) -> AsyncIterator
             secret=webhook_secret,
             attempts=config.webhook_attempts,
             first_pause=config.webhook_pause,
-            on_posted=observing.posted,
+            on_posted=metrics.posted,
         )
-        maintenance = Maintenance(log_table, journeys, outbox, retention=config.retention, on_done=observing.maintained)
+        maintenance = Maintenance(log_table, journeys, outbox, retention=config.retention, on_done=metrics.maintained)
         for name, work in {
             "listen": _listen(config.listen_url, book, joining, feed),
             "landings": landings.run(log_table, book, every=config.landings_every),
@@ -241,7 +243,7 @@ async def gateway(config: GatewaySettings, stop: asyncio.Event) -> AsyncIterator
                 trusted=config.trusted_proxies,
                 hops=config.trusted_hops,
                 max_headers_bytes=config.max_headers_bytes,
-                on_refusal=observing.refused,
+                on_refusal=metrics.refused,
             ).handle,
             header_timeout=config.header_timeout,
             max_url_bytes=config.max_url_bytes,

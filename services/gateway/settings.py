@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from pydantic import HttpUrl
 
-from libs.common.settings import (
+from libs.common.process.settings import (
     Address,
     DatabaseSettings,
     Field,
@@ -15,7 +15,7 @@ from libs.common.settings import (
     ServerSettings,
     SettingsConfigDict,
 )
-from services.gateway.privacy import PersonalData
+from services.gateway.clicks.privacy import PersonalData
 
 
 class GatewaySettings(DatabaseSettings, OperatorSettings, ServerSettings):

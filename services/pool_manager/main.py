@@ -8,28 +8,33 @@ from pathlib import Path
 
 import asyncpg
 
-from libs.common import database, lifecycle, logs, metrics, settings, telemetry
+from clicktrace.pool.v1 import pool_pb2_grpc
 from libs.common.errors import ClicktraceError
-from libs.common.migrate import MigrationError, migrate
-from libs.common.pb.clicktrace.pool.v1 import pool_pb2_grpc
+from libs.common.observability import telemetry
+from libs.common.observability.metrics import exposing
+from libs.common.postgres import database
+from libs.common.postgres.migrate import MigrationError, migrate
+from libs.common.process import lifecycle, logs, settings
 from libs.common.rpc import tls
 from libs.common.rpc.server import Security, Server, Service
-from services.pool_manager import admin, maintenance, observing, servicer
-from services.pool_manager.admin import PoolAdminServicer
-from services.pool_manager.admin_client import provision
-from services.pool_manager.census import CensusTaker
-from services.pool_manager.credentials import Credentials
-from services.pool_manager.fairness import Shares
-from services.pool_manager.lease_store import PostgresLeases
-from services.pool_manager.leasing import Leasing
-from services.pool_manager.listening import listening
-from services.pool_manager.maintenance import Tally
-from services.pool_manager.observing import PoolMetrics
-from services.pool_manager.operating import Operating
-from services.pool_manager.pool_store import PostgresPool
-from services.pool_manager.probe_fetcher import ProbeFetcher
-from services.pool_manager.probing import Prober
-from services.pool_manager.servicer import PoolManagerServicer
+from services.pool_manager import metrics
+from services.pool_manager.capacity import maintenance
+from services.pool_manager.capacity.maintenance import Tally
+from services.pool_manager.capacity.snapshot import CensusTaker
+from services.pool_manager.cli import provision
+from services.pool_manager.db.leases import PostgresLeases
+from services.pool_manager.db.listen import listening
+from services.pool_manager.db.pool import PostgresPool
+from services.pool_manager.health.fetcher import ProbeFetcher
+from services.pool_manager.health.prober import Prober
+from services.pool_manager.inventory.credentials import Credentials
+from services.pool_manager.inventory.service import Operating
+from services.pool_manager.leasing.fair_share import Shares
+from services.pool_manager.leasing.service import Leasing
+from services.pool_manager.metrics import PoolMetrics
+from services.pool_manager.rpc import pool_admin, pool_manager
+from services.pool_manager.rpc.pool_admin import PoolAdminServicer
+from services.pool_manager.rpc.pool_manager import PoolManagerServicer
 from services.pool_manager.settings import PoolSettings, ProvisionSettings
 
 SERVICE = "pool_manager"
@@ -39,7 +44,7 @@ log = logs.get(__name__)
 
 async def serve_measured(config: PoolSettings, stop: asyncio.Event) -> None:
     """Serves as `serve` does, and shows the metrics meanwhile."""
-    with metrics.exposing(config.metrics_listen):
+    with exposing(config.metrics_listen):
         await serve(config, stop)
 
 
@@ -61,7 +66,7 @@ async def serve(config: PoolSettings, stop: asyncio.Event) -> None:
     tally = Tally(pool)
     credentials = Credentials(config.credentials_dir)
     observer = PoolMetrics()
-    observing.maintained()
+    metrics.maintained()
     try:
         await pool.set_providers(config.provider_cooldowns, config.provider_prices)
         async with (
@@ -82,12 +87,12 @@ async def serve(config: PoolSettings, stop: asyncio.Event) -> None:
             operators = PoolAdminServicer(pool, own_address=config.listen, operator_token=token)
             services = [
                 Service(
-                    servicer.FULL_NAME,
+                    pool_manager.FULL_NAME,
                     lambda to: pool_pb2_grpc.add_PoolManagerServicer_to_server(manager, to),
                     callers=config.gateway_identities,
                 ),
                 Service(
-                    admin.FULL_NAME,
+                    pool_admin.FULL_NAME,
                     lambda to: pool_pb2_grpc.add_PoolAdminServicer_to_server(operators, to),
                     config.read_token,
                     callers=config.gateway_identities,
@@ -117,7 +122,7 @@ def _chores(
 ) -> Mapping[str, Coroutine[None, None, None]]:
     """Returns what runs beside the server."""
     chores = {
-        "maintenance": maintenance.run(Operating(pool), on_done=observing.maintained),
+        "maintenance": maintenance.run(Operating(pool), on_done=metrics.maintained),
         "tally": tally.run(),
         "census": CensusTaker(pool, observer).run(),
     }
@@ -141,7 +146,7 @@ async def background(chores: Mapping[str, Coroutine[None, None, None]]) -> Async
 
 async def bring_up_to_date(config: PoolSettings) -> None:
     """Applies the migrations that are missing."""
-    for name in await migrate(str(config.database_url), schema="pool", package="services.pool_manager.migrations"):
+    for name in await migrate(str(config.database_url), schema="pool", package="services.pool_manager.db.migrations"):
         log.info("migration.applied", name=name)
 
 

@@ -8,8 +8,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, HttpUrl
 from pydantic_settings import NoDecode
 
-from libs.common.countries import COUNTRIES
-from libs.common.settings import (
+from libs.common.process.settings import (
     Address,
     CommaList,
     DatabaseSettings,
@@ -22,6 +21,7 @@ from libs.common.settings import (
     SettingsConfigDict,
     parse_seconds,
 )
+from libs.common.validation.countries import COUNTRIES
 from services.pool_manager.model import Rule
 
 

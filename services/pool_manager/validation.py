@@ -7,8 +7,8 @@ NOT_FOUND/UNKNOWN_LEASE.
 
 import re
 
-from libs.common.countries import country_fault
 from libs.common.errors import ClicktraceError, Code, Violation, invalid_request
+from libs.common.validation.countries import country_fault
 from services.pool_manager.model import HeartbeatRequest, LeaseRequest, LeaseToken, NotHeld, Outcome, ReleaseRequest
 
 MAX_BATCH = 1000

@@ -4,14 +4,15 @@ import asyncio
 import sys
 from dataclasses import replace
 
-from libs.common import lifecycle, logs, metrics, settings, telemetry
+from libs.common.observability import metrics, telemetry
+from libs.common.process import lifecycle, logs, settings
 from libs.common.rpc import tls
 from libs.common.rpc.server import Security, Server
-from services.tracer import redirects, walker
-from services.tracer.driver import Driver
-from services.tracer.fetcher import Fetcher, TlsTrust
-from services.tracer.guard import Guard
-from services.tracer.servicer import Tracer
+from services.tracer.fetch.driver import Driver
+from services.tracer.fetch.session import Fetcher, TlsTrust
+from services.tracer.follow import redirects, walk
+from services.tracer.follow.guard import Guard
+from services.tracer.rpc.tracer import Tracer
 from services.tracer.settings import TracerSettings
 
 # How long before the server cuts its calls off they are asked to end, so that their results still get through.
@@ -43,7 +44,7 @@ async def run(chosen: TracerSettings, stop: asyncio.Event) -> None:
         allowed_hosts=chosen.allowed_hosts,
         own_hosts=chosen.own_hosts,
     )
-    walks = walker.Settings(
+    walks = walk.Settings(
         lease_margin=chosen.lease_margin,
         app_schemes=redirects.APP_SCHEMES | {scheme.lower() for scheme in chosen.app_schemes},
         user_agent=chosen.user_agent,

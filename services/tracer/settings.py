@@ -3,7 +3,15 @@
 from pathlib import Path
 from ssl import get_default_verify_paths
 
-from libs.common.settings import Address, CommaList, Field, Networks, Seconds, ServerSettings, SettingsConfigDict
+from libs.common.process.settings import (
+    Address,
+    CommaList,
+    Field,
+    Networks,
+    Seconds,
+    ServerSettings,
+    SettingsConfigDict,
+)
 
 
 class TracerSettings(ServerSettings):

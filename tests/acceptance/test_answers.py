@@ -12,9 +12,9 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from libs.common.pb.clicktrace.gateway.v1 import gateway_pb2 as pb
+from clicktrace.gateway.v1 import gateway_pb2 as pb
 from libs.common.rpc import times
-from services.gateway.webhooks import signature, signing_key
+from services.gateway.webhooks.delivery import signature, signing_key
 from tests.support.lab import Lab
 from tests.support.origin import redirect
 from tests.support.processes import gateways

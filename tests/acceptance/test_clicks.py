@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from libs.common.pb.clicktrace.gateway.v1 import gateway_pb2 as pb
+from clicktrace.gateway.v1 import gateway_pb2 as pb
 from tests.acceptance.conftest import MAX_WAIT
 from tests.support.otlp import OtlpSink, ReceivedSpan
 from tests.support.system import System

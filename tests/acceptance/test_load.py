@@ -17,7 +17,7 @@ async def load(system: System | None, *options: str) -> subprocess.CompletedProc
     if system is not None:
         where = ["--url", f"http://127.0.0.1:{system.ports['http']}/track-hit"]
         where += ["--grpc", f"127.0.0.1:{system.ports['grpc']}"]
-    command = [sys.executable, "-m", "local.load", *where, *options]
+    command = [sys.executable, "-m", "local.tools.load", *where, *options]
     return await asyncio.to_thread(
         subprocess.run, command, cwd=ROOT, capture_output=True, text=True, timeout=90, check=False
     )

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
-from libs.common.pb.clicktrace.gateway.v1 import gateway_pb2 as pb
+from clicktrace.gateway.v1 import gateway_pb2 as pb
 from libs.common.rpc import times
 from tests.integration.pool_manager.own_postgres import OwnPostgres, own_postgres
 from tests.support.lab import Lab, open_lab

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from local import pg_binaries
+from local.postgres import binaries
 from tests.support.docs import ROOT, commands, fitted
 from tests.support.system import System
 
@@ -19,7 +19,7 @@ PAGE = "docs/monitoring.md"
 async def run(system: System, command: str) -> str:
     """Runs a command as a person would, with the psql that comes with PostgreSQL, and returns what it says."""
     strict = fitted(command, system).replace("psql ", "psql -v ON_ERROR_STOP=1 ", 1)
-    path = f"{pg_binaries.find(Path('/nowhere'))}:{os.environ['PATH']}"
+    path = f"{binaries.find(Path('/nowhere'))}:{os.environ['PATH']}"
     done = subprocess.run(
         ["bash", "-c", strict], cwd=ROOT, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False
     )

@@ -7,8 +7,8 @@ import aiohttp
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from libs.common.pb.clicktrace.gateway.v1 import gateway_pb2 as pb
-from libs.common.pb.clicktrace.pool.v1 import pool_pb2
+from clicktrace.gateway.v1 import gateway_pb2 as pb
+from clicktrace.pool.v1 import pool_pb2
 from libs.common.rpc import times
 from tests.support.lab import Lab
 from tests.support.processes import gateways

@@ -16,9 +16,9 @@ import pytest
 from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor
 
-from libs.common.pb.clicktrace.gateway.v1 import gateway_pb2, gateway_pb2_grpc
-from libs.common.pb.clicktrace.pool.v1 import pool_pb2, pool_pb2_grpc
-from libs.common.pb.clicktrace.tracer.v1 import tracer_pb2
+from clicktrace.gateway.v1 import gateway_pb2, gateway_pb2_grpc
+from clicktrace.pool.v1 import pool_pb2, pool_pb2_grpc
+from clicktrace.tracer.v1 import tracer_pb2
 from libs.common.rpc import status
 from tests.support.origin import RawServer, Wire, read_request
 from tests.support.otlp import OtlpSink

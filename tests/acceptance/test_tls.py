@@ -13,17 +13,17 @@ import pytest
 from grpc import aio
 from grpc_health.v1 import health_pb2
 
+from clicktrace.gateway.v1 import gateway_pb2
+from clicktrace.pool.v1 import pool_pb2, pool_pb2_grpc
+from clicktrace.tracer.v1 import tracer_pb2, tracer_pb2_grpc
 from libs.common.errors import Code
-from libs.common.pb.clicktrace.gateway.v1 import gateway_pb2
-from libs.common.pb.clicktrace.pool.v1 import pool_pb2, pool_pb2_grpc
-from libs.common.pb.clicktrace.tracer.v1 import tracer_pb2, tracer_pb2_grpc
 from libs.common.rpc import tls
 from libs.common.rpc.client import channel
 from libs.common.rpc.status import from_rpc_error
-from local.authority import Authority
-from local.plan import IDENTITIES
-from local.readiness import GrpcHealth, HttpOk
-from tests.integration.common.test_rpc_tls import listed, look
+from local.run.plan import IDENTITIES
+from local.run.readiness import GrpcHealth, HttpOk
+from local.tools.authority import Authority
+from tests.integration.common.rpc.test_tls import listed, look
 from tests.support.processes import ServiceProcess
 from tests.support.system import ROOT, System, free_ports, state_directory
 
@@ -135,7 +135,7 @@ def run_with(*arguments: str, **environment: str) -> subprocess.CompletedProcess
 
 def test_operators_commands_show_a_certificate(system: System, tmp_path: Path) -> None:
     target = f"127.0.0.1:{system.ports['pool']}"
-    status = run_with("local.ask", "status", POOL=target, TLS_DIR=str(system.state / "tls" / "operator"))
+    status = run_with("local.tools.ask", "status", POOL=target, TLS_DIR=str(system.state / "tls" / "operator"))
     assert status.returncode == 0, status.stderr
     (tmp_path / "proxies.csv").write_text("ip_address,ip_port,country,provider\n203.0.113.9,8000,fr,demo\n")
     command = ("services.pool_manager", "provision", str(tmp_path / "proxies.csv"), "--dry-run")

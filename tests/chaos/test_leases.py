@@ -15,9 +15,9 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import aio
 
-from libs.common.migrate import migrate
-from libs.common.pb.clicktrace.pool.v1 import pool_pb2 as pb
-from libs.common.pb.clicktrace.pool.v1 import pool_pb2_grpc
+from clicktrace.pool.v1 import pool_pb2 as pb
+from clicktrace.pool.v1 import pool_pb2_grpc
+from libs.common.postgres.migrate import migrate
 from libs.common.rpc.status import from_rpc_error
 from libs.common.rpc.times import to_datetime, to_duration
 from tests.integration.pool_manager.history import Event, Granted, KeepLost, Kept, Released, ReleaseLost, check
@@ -155,7 +155,7 @@ async def chaos(run: Run, server: OwnPostgres) -> None:
 async def test_leases_keep_their_promises_whatever_happens_to_the_servers() -> None:
     async with own_postgres() as server:
         url = server.url
-        await migrate(url, schema="pool", package="services.pool_manager.migrations")
+        await migrate(url, schema="pool", package="services.pool_manager.db.migrations")
         async with AsyncExitStack() as stack:
             run = Run([await Replica.start(url) for _ in range(3)])
             for replica in run.replicas:

@@ -14,15 +14,15 @@ import pytest
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
-from libs.common import database as db
-from libs.common.pb.clicktrace.pool.v1 import pool_pb2 as pb
-from services.pool_manager.credentials import Credentials
-from services.pool_manager.lease_store import PostgresLeases
-from services.pool_manager.leasing import Leasing
-from services.pool_manager.maintenance import Tally
+from clicktrace.pool.v1 import pool_pb2 as pb
+from libs.common.postgres import database as db
+from services.pool_manager.capacity.maintenance import Tally
+from services.pool_manager.db.leases import PostgresLeases
+from services.pool_manager.db.pool import PostgresPool
+from services.pool_manager.inventory.credentials import Credentials
+from services.pool_manager.leasing.service import Leasing
 from services.pool_manager.model import Protocol, ProxySpec
-from services.pool_manager.pool_store import PostgresPool
-from services.pool_manager.servicer import PoolManagerServicer
+from services.pool_manager.rpc.pool_manager import PoolManagerServicer
 from tests.integration.pool_manager.store import RECORD
 
 SERVICE = pb.DESCRIPTOR.services_by_name["PoolManager"]

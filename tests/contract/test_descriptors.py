@@ -3,9 +3,9 @@
 import pytest
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, ServiceDescriptor
 
-from libs.common.pb.clicktrace.gateway.v1 import gateway_pb2
-from libs.common.pb.clicktrace.pool.v1 import pool_pb2
-from libs.common.pb.clicktrace.tracer.v1 import tracer_pb2
+from clicktrace.gateway.v1 import gateway_pb2
+from clicktrace.pool.v1 import pool_pb2
+from clicktrace.tracer.v1 import tracer_pb2
 
 POOL, TRACER, GATEWAY = pool_pb2.DESCRIPTOR, tracer_pb2.DESCRIPTOR, gateway_pb2.DESCRIPTOR
 

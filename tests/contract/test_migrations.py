@@ -12,7 +12,7 @@ def test_what_landed_is_as_it_was() -> None:
     listed = {path: digest for digest, _, path in (line.partition("  ") for line in LANDED.read_text().splitlines())}
     now = {
         str(path.relative_to(ROOT)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted((ROOT / "services").glob("*/migrations/*.sql"))
+        for path in sorted((ROOT / "services").glob("*/db/migrations/*.sql"))
     }
     assert {path: now.get(path) for path in listed} == listed
     missing = sorted(now.keys() - listed.keys())

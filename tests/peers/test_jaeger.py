@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from libs.common.pb.clicktrace.gateway.v1 import gateway_pb2 as pb
+from clicktrace.gateway.v1 import gateway_pb2 as pb
 from tests.support.jaeger import Jaeger, Span, Trace, running
 from tests.support.system import Answer, System, state_directory
 

@@ -16,9 +16,9 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from libs.common import telemetry
+from libs.common.observability import telemetry
+from libs.common.process.settings import Settings, parse_seconds, read
 from libs.common.rpc import server
-from libs.common.settings import Settings, parse_seconds, read
 from services.gateway import main as gateway_main
 from services.gateway.settings import GatewaySettings
 from services.pool_manager.settings import PoolSettings

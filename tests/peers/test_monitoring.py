@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from services.gateway.webhooks import signing_key
+from services.gateway.webhooks.delivery import signing_key
 from tests.support.docs import ROOT, commands, fitted
 from tests.support.system import System
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 import aiohttp
 import pytest
 
-from libs.common.pb.clicktrace.gateway.v1 import gateway_pb2
-from local.readiness import GrpcHealth
+from clicktrace.gateway.v1 import gateway_pb2
+from local.run.readiness import GrpcHealth
 from tests.support.names import Names
 from tests.support.processes import Gateway, ServiceProcess, gateways
 from tests.support.system import Answer, System, free_ports, state_directory

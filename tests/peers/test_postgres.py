@@ -17,13 +17,13 @@ import asyncpg
 import pytest
 from grpc import aio
 
-from libs.common import database
-from libs.common.migrate import migrate
-from libs.common.pb.clicktrace.gateway.v1 import gateway_pb2
-from libs.common.pb.clicktrace.pool.v1 import pool_pb2
+from clicktrace.gateway.v1 import gateway_pb2
+from clicktrace.pool.v1 import pool_pb2
+from libs.common.postgres import database
+from libs.common.postgres.migrate import migrate
 from libs.common.rpc.status import from_rpc_error
 from libs.common.rpc.times import to_datetime, to_duration
-from local.authority import Authority
+from local.tools.authority import Authority
 from tests.conftest import SCHEMAS
 from tests.integration.gateway.world import lands_on, world
 from tests.integration.pool_manager.rig import ROOT, Manager, serve_in_process

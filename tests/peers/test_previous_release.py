@@ -11,7 +11,7 @@ import pytest
 from tests.support.system import ROOT
 
 # What the services do with a database, from the outside.
-TESTS = ("tests/integration/pool_manager/test_service.py", "tests/integration/gateway/test_click.py")
+TESTS = ("tests/integration/pool_manager/rpc/test_pool_manager.py", "tests/integration/gateway/clicks/test_service.py")
 
 
 def git(*arguments: str) -> str:

@@ -20,10 +20,10 @@ import aiohttp
 import pytest
 import yaml
 
-from libs.common.pb.clicktrace.gateway.v1 import gateway_pb2 as pb
-from libs.common.pb.clicktrace.gateway.v1 import gateway_pb2_grpc as pb_grpc
+from clicktrace.gateway.v1 import gateway_pb2 as pb
+from clicktrace.gateway.v1 import gateway_pb2_grpc as pb_grpc
 from libs.common.rpc.client import channel
-from services.gateway.drift import LEARNED_FROM
+from services.gateway.drift.shape import LEARNED_FROM
 from tests.acceptance.test_readme import on_the_ports_of
 from tests.support.metrics import known
 from tests.support.otlp import OtlpSink

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from libs.common.pb.clicktrace.gateway.v1 import gateway_pb2, gateway_pb2_grpc
-from libs.common.pb.clicktrace.pool.v1 import pool_pb2, pool_pb2_grpc
+from clicktrace.gateway.v1 import gateway_pb2, gateway_pb2_grpc
+from clicktrace.pool.v1 import pool_pb2, pool_pb2_grpc
 from libs.common.rpc.client import channel
 from libs.common.rpc.times import to_duration
 from tests.acceptance.test_readme import DEFAULT_PORTS

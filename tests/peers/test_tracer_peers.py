@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from libs.common.pb.clicktrace.tracer.v1 import tracer_pb2 as pb
+from clicktrace.tracer.v1 import tracer_pb2 as pb
 from tests.integration.tracer.rig import CERTIFICATES, PROXY_PASSWORD, PROXY_USER, Client, http_proxy, serving
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from local.pg_binaries import Account, make_reachable
+from local.postgres.binaries import Account, make_reachable
 from tests.support.system import free_ports
 
 SUPERUSER = "clicktrace"

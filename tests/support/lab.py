@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from libs.common.pb.clicktrace.gateway.v1 import gateway_pb2, gateway_pb2_grpc
-from libs.common.pb.clicktrace.pool.v1 import pool_pb2, pool_pb2_grpc
+from clicktrace.gateway.v1 import gateway_pb2, gateway_pb2_grpc
+from clicktrace.pool.v1 import pool_pb2, pool_pb2_grpc
 from libs.common.rpc import times
 from libs.common.rpc.client import channel
 from tests.support.origin import Origin, Request, Wire, answer, page, redirect

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from prometheus_client import REGISTRY
 from prometheus_client.metrics import MetricWrapperBase
 
-from libs.common import telemetry
-from libs.common.metrics import page
-from services.gateway import observing as gateway
-from services.pool_manager import observing as pool_manager
-from services.tracer import observing as tracer
+from libs.common.observability import telemetry
+from libs.common.observability.metrics import page
+from services.gateway import metrics as gateway
+from services.pool_manager import metrics as pool_manager
+from services.tracer import metrics as tracer
 
 # That they are imported is what registers them.
 SOURCES = (telemetry, page, gateway, pool_manager, tracer)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from local.readiness import GrpcHealth, HttpOk, Probe
+from local.run.readiness import GrpcHealth, HttpOk, Probe
 from tests.support.system import Clickable, System, free_ports
 
 ROOT = Path(__file__).resolve().parents[2]

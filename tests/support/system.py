@@ -21,8 +21,8 @@ import aiohttp
 from grpc import aio
 from yarl import URL
 
-from libs.common.pb.clicktrace.gateway.v1 import gateway_pb2, gateway_pb2_grpc
-from libs.common.pb.clicktrace.pool.v1 import pool_pb2, pool_pb2_grpc
+from clicktrace.gateway.v1 import gateway_pb2, gateway_pb2_grpc
+from clicktrace.pool.v1 import pool_pb2, pool_pb2_grpc
 from libs.common.rpc import tls
 from libs.common.rpc.client import channel
 

@@ -13,11 +13,11 @@ from grpc import aio
 from grpc_reflection.v1alpha import reflection
 from grpc_status import rpc_status
 
-from libs.common import logs
 from libs.common.errors import ClicktraceError, Code
+from libs.common.process import logs
+from libs.common.process.settings import Address
 from libs.common.rpc import auth, callers, health, status, tls
 from libs.common.rpc.tracing import ServerSpans
-from libs.common.settings import Address
 
 log = logs.get(__name__)
 

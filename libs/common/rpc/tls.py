@@ -11,7 +11,7 @@ from pathlib import Path
 
 import grpc
 
-from libs.common import logs
+from libs.common.process import logs
 
 log = logs.get(__name__)
 

@@ -15,8 +15,8 @@ from contextlib import AbstractContextManager, aclosing, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from libs.common import logs
 from libs.common.errors import ClicktraceError, Code
+from libs.common.process import logs
 from services.gateway.console import parts
 from services.gateway.console.markup import Html
 from services.gateway.console.model import Period, PoolChange, SizeAnswer, SizeQuestion
@@ -24,7 +24,7 @@ from services.gateway.console.offers import MOST_OFFERS
 from services.gateway.console.pool_image import PoolImage
 from services.gateway.console.rates import Rates
 from services.gateway.console.viewer import Viewer
-from services.gateway.health import OfferHealth
+from services.gateway.drift.stats import OfferHealth
 from services.gateway.model import Answer, ClickFilter, ClickRecord
 
 log = logs.get(__name__)

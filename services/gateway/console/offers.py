@@ -5,10 +5,10 @@ from urllib.parse import quote
 
 from services.gateway.console import wording
 from services.gateway.console.markup import Child, Html, el
-from services.gateway.drift import LEARNED_FROM, Drift, DriftKind
-from services.gateway.health import CLASSES, OfferHealth
+from services.gateway.drift.shape import LEARNED_FROM, Drift, DriftKind
+from services.gateway.drift.stats import CLASSES, OfferHealth
 from services.gateway.model import Mode, Offer
-from services.gateway.parameters import SplitUrl
+from services.gateway.urls.parameters import SplitUrl
 
 MOST_OFFERS = 200
 _MOST_DRIFTS = 3

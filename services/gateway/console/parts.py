@@ -8,7 +8,7 @@ from services.gateway.console.model import Cell, Census, SizeAnswer
 from services.gateway.console.pool_image import MOST_CELLS
 from services.gateway.console.rates import Rates
 from services.gateway.model import Answer, ClickRecord, ClickStatus
-from services.gateway.parameters import SplitUrl
+from services.gateway.urls.parameters import SplitUrl
 
 MOST_RUNNING = 200
 _RUNNING_SHOWN = 6

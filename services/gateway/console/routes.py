@@ -10,15 +10,15 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
-from libs.common import logs
 from libs.common.errors import ClicktraceError, Violation, invalid_request
-from services.gateway import problems
-from services.gateway.admission import TokenBuckets
+from libs.common.process import logs
+from services.gateway.clicks.rate_limit import TokenBuckets
 from services.gateway.console import page, static_files, waterfall
 from services.gateway.console.board import Board
 from services.gateway.console.markup import Html
 from services.gateway.console.model import SizeAnswer, SizeQuestion
 from services.gateway.console.session import COOKIE, LIFETIME, Sessions
+from services.gateway.http import errors
 from services.gateway.model import ClickRecord
 
 log = logs.get(__name__)
@@ -29,7 +29,7 @@ _TRIES_A_SECOND, _TRIES_AT_ONCE = 0.2, 5.0
 _CLICK_ID = re.compile(r"[0-9a-f]{32}")
 _LOCAL_NAME = re.compile(r"(?:[a-z0-9-]+\.)*localhost", re.IGNORECASE)
 _HEADERS = {
-    "Server": problems.SERVER,
+    "Server": errors.SERVER,
     "Cache-Control": "no-store",
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:;"
@@ -113,7 +113,7 @@ class ConsoleRoutes:
             if not self._is_operator(request):
                 if request.path == "/console":
                     return _html(page.sign_in(static=self._static), HTTPStatus.UNAUTHORIZED)
-                return problems.plain(HTTPStatus.UNAUTHORIZED, "Open /console and give the operator token.")
+                return errors.plain(HTTPStatus.UNAUTHORIZED, "Open /console and give the operator token.")
             try:
                 return await handler(request)
             except ClicktraceError as error:
@@ -151,7 +151,7 @@ class ConsoleRoutes:
     async def _static_file(self, request: web.Request) -> web.StreamResponse:
         file = self._files.get(request.match_info["path"])
         if file is None:
-            return problems.plain(HTTPStatus.NOT_FOUND)
+            return errors.plain(HTTPStatus.NOT_FOUND)
         current = request.match_info["version"] == VERSION
         keep = "public, max-age=31536000, immutable" if current else "no-store"
         headers = {**_HEADERS, "Cache-Control": keep}
@@ -227,7 +227,7 @@ class ConsoleRoutes:
         click_id = request.match_info["click_id"]
         record = await self._clicks.get(click_id) if _CLICK_ID.fullmatch(click_id) else None
         if record is None:
-            return problems.plain(HTTPStatus.NOT_FOUND, "There is no click of this id in the log.")
+            return errors.plain(HTTPStatus.NOT_FOUND, "There is no click of this id in the log.")
         fragment = waterfall.click(record, jaeger_url=self._jaeger_url)
         if "fragment" in request.query:
             return _html(fragment)
@@ -264,7 +264,7 @@ def _foreign() -> web.Response:
         "The console takes no requests of other sites; without an operator token it answers under an address or"
         " localhost alone."
     )
-    return problems.plain(HTTPStatus.FORBIDDEN, text)
+    return errors.plain(HTTPStatus.FORBIDDEN, text)
 
 
 def _is_plain_host(host: str) -> bool:
@@ -302,4 +302,4 @@ def _problem(error: ClicktraceError) -> web.Response:
     """Renders an error for operators: unlike visitors, they are told all of it."""
     violations = [{"field": one.field, "description": one.description} for one in error.violations]
     body = {"reason": error.reason, "message": error.message, "violations": violations}
-    return _json(body, problems.status_of(error))
+    return _json(body, errors.status_of(error))

@@ -7,7 +7,7 @@ from services.gateway.console import wording
 from services.gateway.console.markup import Child, Html, el, join
 from services.gateway.console.parts import tone_and_label
 from services.gateway.model import Answer, Attempt, ClickRecord, Hop, Origin, ParameterSource
-from services.gateway.parameters import SplitUrl, parse, serialize
+from services.gateway.urls.parameters import SplitUrl, parse, serialize
 
 _TICKS = 2
 _SHORTEST = 0.4

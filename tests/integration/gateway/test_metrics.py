@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import REGISTRY
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from libs.common.pb.clicktrace.tracer.v1 import tracer_pb2
+from clicktrace.tracer.v1 import tracer_pb2
 from services.gateway.main import Ports
 from tests.integration.gateway.world import broke, hop, in_turn, lands_on, says, waits_for, world
 

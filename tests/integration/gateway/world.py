@@ -13,14 +13,14 @@ from typing import Any
 import grpc
 from grpc import aio
 
+from clicktrace.gateway.v1 import gateway_pb2, gateway_pb2_grpc
+from clicktrace.pool.v1 import pool_pb2, pool_pb2_grpc
+from clicktrace.tracer.v1 import tracer_pb2, tracer_pb2_grpc
 from libs.common.errors import ClicktraceError, Code
-from libs.common.pb.clicktrace.gateway.v1 import gateway_pb2, gateway_pb2_grpc
-from libs.common.pb.clicktrace.pool.v1 import pool_pb2, pool_pb2_grpc
-from libs.common.pb.clicktrace.tracer.v1 import tracer_pb2, tracer_pb2_grpc
+from libs.common.process.settings import Address
 from libs.common.rpc import client, status, times
 from libs.common.rpc.auth import require_operator
 from libs.common.rpc.server import Server, Service
-from libs.common.settings import Address
 from services.gateway.main import Ports, gateway
 from services.gateway.settings import GatewaySettings
 

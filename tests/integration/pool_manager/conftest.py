@@ -6,9 +6,9 @@ from contextlib import AsyncExitStack
 import asyncpg
 import pytest
 
-from libs.common import database as db
-from services.pool_manager.lease_store import PostgresLeases
-from services.pool_manager.pool_store import PostgresPool
+from libs.common.postgres import database as db
+from services.pool_manager.db.leases import PostgresLeases
+from services.pool_manager.db.pool import PostgresPool
 from tests.integration.pool_manager.rig import Manager, serve_in_process
 
 COOLDOWN = 60.0

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from local.postgres import EmbeddedPostgres, temporary_postgres
+from local.postgres.server import EmbeddedPostgres, temporary_postgres
 
 ROOT = Path(__file__).resolve().parents[3]
 

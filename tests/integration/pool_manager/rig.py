@@ -13,23 +13,23 @@ from typing import Self
 
 from grpc import aio
 
-from libs.common import database
-from libs.common.pb.clicktrace.pool.v1 import pool_pb2, pool_pb2_grpc
+from clicktrace.pool.v1 import pool_pb2, pool_pb2_grpc
+from libs.common.postgres import database
+from libs.common.process.settings import Address
 from libs.common.rpc.client import channel
 from libs.common.rpc.server import Server, Service
-from libs.common.settings import Address
-from services.pool_manager import admin, servicer
-from services.pool_manager.admin import PoolAdminServicer
-from services.pool_manager.credentials import Credentials
-from services.pool_manager.fairness import Shares
-from services.pool_manager.lease_store import PostgresLeases
-from services.pool_manager.leasing import Leasing
-from services.pool_manager.listening import listening
-from services.pool_manager.maintenance import Tally
+from services.pool_manager.capacity.maintenance import Tally
+from services.pool_manager.db.leases import PostgresLeases
+from services.pool_manager.db.listen import listening
+from services.pool_manager.db.pool import PostgresPool
+from services.pool_manager.inventory.credentials import Credentials
+from services.pool_manager.leasing.fair_share import Shares
+from services.pool_manager.leasing.service import Leasing
+from services.pool_manager.metrics import PoolMetrics
 from services.pool_manager.model import Rule
-from services.pool_manager.observing import PoolMetrics
-from services.pool_manager.pool_store import PostgresPool
-from services.pool_manager.servicer import PoolManagerServicer
+from services.pool_manager.rpc import pool_admin, pool_manager
+from services.pool_manager.rpc.pool_admin import PoolAdminServicer
+from services.pool_manager.rpc.pool_manager import PoolManagerServicer
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -98,8 +98,8 @@ async def serve_in_process(
         manager = PoolManagerServicer(leasing, Credentials(credentials_dir))
         operators = PoolAdminServicer(admin_store, own_address=own_address or address, operator_token=operator_token)
         services = [
-            Service(servicer.FULL_NAME, lambda to: pool_pb2_grpc.add_PoolManagerServicer_to_server(manager, to)),
-            Service(admin.FULL_NAME, lambda to: pool_pb2_grpc.add_PoolAdminServicer_to_server(operators, to)),
+            Service(pool_manager.FULL_NAME, lambda to: pool_pb2_grpc.add_PoolManagerServicer_to_server(manager, to)),
+            Service(pool_admin.FULL_NAME, lambda to: pool_pb2_grpc.add_PoolAdminServicer_to_server(operators, to)),
         ]
         server = await stack.enter_async_context(Server(address, services, grace=1.0))
         clients = Manager.of(f"127.0.0.1:{server.port}")

@@ -8,8 +8,9 @@ from typing import Any
 
 import asyncpg
 
-from services.pool_manager.lease_store import PostgresLeases
-from services.pool_manager.leasing import Ask
+from services.pool_manager.db.leases import PostgresLeases
+from services.pool_manager.db.pool import PostgresPool
+from services.pool_manager.leasing.service import Ask
 from services.pool_manager.model import (
     Grant,
     HeartbeatRequest,
@@ -25,7 +26,6 @@ from services.pool_manager.model import (
     Released,
     ReleaseRequest,
 )
-from services.pool_manager.pool_store import PostgresPool
 
 Pool = asyncpg.Pool
 RECORD = Record("test", "PROVISION", {})

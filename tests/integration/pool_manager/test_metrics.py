@@ -8,12 +8,12 @@ import pytest
 from grpc import aio
 from prometheus_client import REGISTRY
 
-from libs.common import database as connections
-from libs.common.pb.clicktrace.pool.v1 import pool_pb2 as pb
-from services.pool_manager.census import CensusTaker
+from clicktrace.pool.v1 import pool_pb2 as pb
+from libs.common.postgres import database as connections
+from services.pool_manager.capacity.snapshot import CensusTaker
+from services.pool_manager.db.pool import PostgresPool
+from services.pool_manager.metrics import PoolMetrics
 from services.pool_manager.model import PoolCensus
-from services.pool_manager.observing import PoolMetrics
-from services.pool_manager.pool_store import PostgresPool
 from tests.integration.pool_manager.rig import Manager, serve_in_process
 
 

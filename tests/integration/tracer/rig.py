@@ -10,17 +10,17 @@ from pathlib import Path
 
 from grpc import aio
 
-from libs.common.pb.clicktrace.tracer.v1 import tracer_pb2 as pb
-from libs.common.pb.clicktrace.tracer.v1 import tracer_pb2_grpc as pb_grpc
+from clicktrace.tracer.v1 import tracer_pb2 as pb
+from clicktrace.tracer.v1 import tracer_pb2_grpc as pb_grpc
+from libs.common.process.settings import Address
 from libs.common.rpc import times
 from libs.common.rpc.client import channel
 from libs.common.rpc.server import Server
-from libs.common.settings import Address
-from services.tracer import walker
-from services.tracer.driver import Driver
-from services.tracer.fetcher import Fetcher, TlsTrust
-from services.tracer.guard import Guard
-from services.tracer.servicer import Tracer
+from services.tracer.fetch.driver import Driver
+from services.tracer.fetch.session import Fetcher, TlsTrust
+from services.tracer.follow import walk
+from services.tracer.follow.guard import Guard
+from services.tracer.rpc.tracer import Tracer
 
 CERTIFICATES = Path(__file__).parent / "certificates"
 LOOPBACK = ipaddress.ip_network("127.0.0.0/8")
@@ -146,7 +146,7 @@ async def serving(
     *,
     guard: Guard = OPEN_GUARD,
     trust: TlsTrust = TRUST,
-    settings: walker.Settings | None = None,
+    settings: walk.Settings | None = None,
     max_traces: int = 1000,
     allow_direct: bool = True,
     grace: float = 0.2,
@@ -157,7 +157,7 @@ async def serving(
         tracer = Tracer(
             Fetcher(driver, guard, trust),
             guard,
-            settings or walker.Settings(),
+            settings or walk.Settings(),
             max_traces=max_traces,
             allow_direct=allow_direct,
             write_patience=write_patience,

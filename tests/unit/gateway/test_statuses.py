@@ -6,9 +6,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from services.gateway.clicks.privacy import PersonalData, Privacy
+from services.gateway.clicks.state import RunningClick
 from services.gateway.model import Answer, Click, Offer, WalkResult
-from services.gateway.privacy import PersonalData, Privacy
-from services.gateway.running import RunningClick
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = (ROOT / "docs/clicks.md").read_text()

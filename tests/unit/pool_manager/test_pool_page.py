@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic_core import PydanticUndefined
 
-from libs.common.settings import parse_seconds
+from libs.common.process.settings import parse_seconds
 from services.pool_manager.settings import PoolSettings
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from libs.common.settings import SettingsError, read
+from libs.common.process.settings import SettingsError, read
 from services.pool_manager.settings import PoolSettings
 
 

@@ -6,15 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from libs.common.pb.clicktrace.tracer.v1 import tracer_pb2 as pb
-from services.tracer import html, messages, redirects, response
-from services.tracer.fetcher import DRAIN_SECONDS
+from clicktrace.tracer.v1 import tracer_pb2 as pb
+from services.tracer.fetch import response
+from services.tracer.fetch.session import DRAIN_SECONDS
+from services.tracer.follow import html, redirects
 from services.tracer.model import Limits
+from services.tracer.rpc import codec
 from services.tracer.settings import TracerSettings
 
 ROOT = Path(__file__).parents[3]
 STOPS = set(pb.Result.StopReason.DESCRIPTOR.values_by_name)
-SOURCES = ("faults", "guard", "walker", "fetcher", "servicer")
+SOURCES = ("fetch/faults", "follow/guard", "follow/walk", "fetch/session", "rpc/tracer")
 
 
 @cache
@@ -48,9 +50,9 @@ def test_the_limits_are_those_of_the_code() -> None:
     limits = Limits()
     settings = TracerSettings()
     for row in (
-        f"| hops | {limits.max_hops} | {messages.MAX_HOPS} |",
-        f"| one hop | {limits.hop_timeout:.0f} s | {messages.MAX_HOP_TIMEOUT:.0f} s |",
-        f"| the walk | {limits.total_timeout:.0f} s | {messages.MAX_TOTAL_TIMEOUT:.0f} s |",
+        f"| hops | {limits.max_hops} | {codec.MAX_HOPS} |",
+        f"| one hop | {limits.hop_timeout:.0f} s | {codec.MAX_HOP_TIMEOUT:.0f} s |",
+        f"| the walk | {limits.total_timeout:.0f} s | {codec.MAX_TOTAL_TIMEOUT:.0f} s |",
         f"| URL | {limits.max_url_bytes // 1024} KiB |",
         f"| body of a page, decoded | {limits.max_body_bytes // 1024} KiB |",
         f"| headers of a hop, 1xx answers included | {response.MAX_HEADER_BYTES // 1024} KiB |",

@@ -1,0 +1,180 @@
+"""OpenTelemetry for a process: where spans go, what is lost on the way, and how they are flushed at the end.
+
+The standard `OTEL_*` variables rule: `OTEL_EXPORTER_OTLP_ENDPOINT` (no endpoint: nothing is exported),
+`OTEL_EXPORTER_OTLP_TIMEOUT`, `OTEL_TRACES_SAMPLER`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_BSP_*`,
+`OTEL_TRACES_EXPORTER=none`, `OTEL_SDK_DISABLED`.
+"""
+
+import asyncio
+import os
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from prometheus_client import Counter
+
+from libs.common.observability import spans
+from libs.common.process import logs
+
+log = logs.get(__name__)
+
+# A burst of clicks overran the default queue of 2,048 spans when measured.
+_QUEUE = 16_384
+_FLUSH_SECONDS = 2.0
+
+DROPPED = Counter(
+    "clicktrace_spans_dropped", "Spans that no collector got: there was no room to keep them, or nobody took them."
+)
+
+
+class Telemetry:
+    """Owns the tracer provider of this process."""
+
+    def __init__(self, export: "tuple[TracerProvider, _Books] | None") -> None:
+        """Holds a provider and what it counts, or none if nothing is exported."""
+        self._export = export
+
+    async def shutdown(self) -> None:
+        """Sends what is left, for at most 2 s: a collector that is gone must not hold up the exit (13 s, measured)."""
+        if self._export is None:
+            return
+        done = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        provider, books = self._export
+
+        def flush() -> None:
+            provider.shutdown()
+            loop.call_soon_threadsafe(done.set)
+
+        # A daemon thread, so that a black-holed collector cannot keep the process alive either.
+        threading.Thread(target=flush, name="telemetry-shutdown", daemon=True).start()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_FLUSH_SECONDS):
+                await done.wait()
+        if lost := books.close():
+            log.warning("telemetry.lost", spans=lost, hint="the collector did not take the last spans in time")
+
+
+class _Books:
+    """Counts the spans on their way to the collector, and those that are lost there."""
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self._waiting = 0
+        self._sending = 0
+        self._closed = False
+        self._lock = threading.Lock()
+
+    def admits(self) -> bool:
+        """Says whether there is room for another span, and takes it; one without room is lost."""
+        with self._lock:
+            admitted = self._waiting < self._room and not self._closed
+            self._waiting += admitted
+        if not admitted:
+            DROPPED.inc()
+        return admitted
+
+    def sends(self, count: int) -> None:
+        """Spans have left the queue."""
+        with self._lock:
+            self._waiting -= count
+            self._sending += count
+
+    def sent(self, count: int, *, arrived: bool) -> None:
+        """Spans have been taken by the collector, or not."""
+        with self._lock:
+            self._sending -= count
+            if arrived or self._closed:
+                return
+        DROPPED.inc(count)
+
+    def close(self) -> int:
+        """Gives up all that have not arrived, and returns how many spans that are."""
+        with self._lock:
+            lost = 0 if self._closed else self._waiting + self._sending
+            self._closed = True
+        DROPPED.inc(lost)
+        return lost
+
+
+class _Admitting(SpanProcessor):
+    """Hands on the spans that there is room for. The batch processor drops what is too much without a word."""
+
+    def __init__(self, inner: SpanProcessor, books: _Books) -> None:
+        self._inner = inner
+        self._books = books
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Takes a span that has ended; never waits."""
+        if span.context is not None and span.context.trace_flags.sampled and self._books.admits():
+            self._inner.on_end(span)
+
+    def shutdown(self) -> None:
+        """Sends what is left."""
+        self._inner.shutdown()
+
+
+class _Reporting(SpanExporter):
+    """An exporter whose failures are counted."""
+
+    def __init__(self, exporter: SpanExporter, books: _Books) -> None:
+        self._exporter = exporter
+        self._books = books
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Sends a batch."""
+        result = SpanExportResult.FAILURE
+        self._books.sends(len(spans))
+        try:
+            result = self._exporter.export(spans)
+        finally:
+            self._books.sent(len(spans), arrived=result is SpanExportResult.SUCCESS)
+        return result
+
+    def shutdown(self) -> None:
+        """Gives up what is being sent."""
+        self._exporter.shutdown()
+
+
+class _Ids(RandomIdGenerator):
+    """Random ids, but for the roots that `spans` names."""
+
+    def generate_trace_id(self) -> int:
+        """Returns the id of a trace that begins."""
+        wanted = spans.root_to_be.get()
+        return wanted.trace_id if wanted else super().generate_trace_id()
+
+    def generate_span_id(self) -> int:
+        """Returns the id of a span that begins."""
+        wanted = spans.root_to_be.get()
+        return wanted.span_id if wanted else super().generate_span_id()
+
+
+def setup(service: str) -> Telemetry:
+    """Sets the tracer provider of this process; without an OTLP endpoint nothing is recorded, which costs nothing."""
+    endpoint = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+    off = os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or os.environ.get("OTEL_TRACES_EXPORTER") == "none"
+    if not endpoint or off:
+        return Telemetry(None)
+    resource = Resource.create({"service.name": os.environ.get("OTEL_SERVICE_NAME") or service})
+    provider = TracerProvider(resource=resource, id_generator=_Ids())
+    queue = int(os.environ.get("OTEL_BSP_MAX_QUEUE_SIZE") or _QUEUE)
+    books = _Books(queue)
+    batches = BatchSpanProcessor(_Reporting(_exporter(), books), max_queue_size=queue)
+    provider.add_span_processor(_Admitting(batches, books))
+    trace.set_tracer_provider(provider)
+    return Telemetry((provider, books))
+
+
+def _exporter() -> OTLPSpanExporter:
+    """Returns the exporter; its own default of 10 s is longer than spans of a busy process can wait."""
+    named = any(os.environ.get(f"OTEL_EXPORTER_OTLP_{kind}TIMEOUT") for kind in ("", "TRACES_"))
+    options: dict[str, Any] = {} if named else {"timeout": 2}
+    return OTLPSpanExporter(**options)

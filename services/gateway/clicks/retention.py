@@ -1,0 +1,79 @@
+"""Keeps the log from growing for ever; every gateway may do this at any time, they do not disturb each other."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from libs.common.errors import ClicktraceError
+from libs.common.process import logs
+
+log = logs.get(__name__)
+
+_EVERY = 60.0
+_BATCH = 5_000
+
+
+class ClickRows(Protocol):
+    """The click log."""
+
+    async def expire(self, older_than: float, most: int) -> int:
+        """Deletes old clicks."""
+        ...
+
+
+class JourneyRows(Protocol):
+    """Who leads the same click."""
+
+    async def expire(self, most: int) -> int:
+        """Deletes what has expired."""
+        ...
+
+
+class WebhookRows(Protocol):
+    """The webhooks."""
+
+    async def expire(self, older_than: float) -> int:
+        """Deletes old dead letters."""
+        ...
+
+
+class Maintenance:
+    """Deletes what is older than the retention time, a little at a time."""
+
+    def __init__(
+        self,
+        clicks: ClickRows,
+        journeys: JourneyRows,
+        webhooks: WebhookRows,
+        *,
+        retention: float,
+        on_done: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Keeps everything for `retention` seconds; `on_done` is told of every time that all went well."""
+        self._clicks = clicks
+        self._journeys = journeys
+        self._webhooks = webhooks
+        self._retention = retention
+        self._on_done = on_done
+
+    async def run(self) -> None:
+        """Works once a minute until it is cancelled."""
+        while True:
+            try:
+                await self.once()
+            except ClicktraceError as error:
+                log.warning("maintenance.failed", reason=error.reason)
+            await asyncio.sleep(_EVERY)
+
+    async def once(self) -> int:
+        """Deletes all that is too old now, and returns how many clicks that were."""
+        clicks = 0
+        while deleted := await self._clicks.expire(self._retention, _BATCH):
+            clicks += deleted
+        while await self._journeys.expire(_BATCH):
+            pass
+        letters = await self._webhooks.expire(self._retention)
+        self._on_done()
+        if clicks or letters:
+            log.info("maintenance.done", clicks=clicks, dead_webhooks=letters)
+        return clicks

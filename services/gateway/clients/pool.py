@@ -1,0 +1,346 @@
+"""Leases from the pool: granted, kept alive and given back in batches, each for exactly as long as its block runs."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import TracebackType
+from typing import Self, TypeVar
+
+from grpc import aio
+
+from clicktrace.pool.v1 import pool_pb2 as pb
+from clicktrace.pool.v1 import pool_pb2_grpc
+from libs.common.batching import Grouper
+from libs.common.errors import ClicktraceError, Code
+from libs.common.observability import spans
+from libs.common.process import logs
+from libs.common.process.tasks import Background
+from libs.common.rpc import status, times
+from libs.common.rpc.reach import Reach
+from services.gateway.model import LeaseWanted, Outcome, Proxy
+
+log = logs.get(__name__)
+
+_MAX_GROUP = 1_000
+_CALL_TIMEOUT = 3.0
+_RELEASE_TRIES = 5
+_RELEASE_PAUSE = 0.2
+_MAX_POOL_WAIT = 60.0
+_HOPELESS_FOR = 0.5
+_GONE = ("LEASE_LOST", "UNKNOWN_LEASE")
+
+Response = TypeVar("Response")
+
+
+@dataclass(slots=True)
+class HeldLease:
+    """One IP that is ours until `deadline`, a moment of the event loop's clock that heartbeats move on."""
+
+    lease_id: str
+    fence: int
+    proxy: Proxy
+    expire_time: datetime
+    click_id: str
+    asked: float
+    """When the call that last extended it was begun."""
+    deadline: float
+    outcome: Outcome = Outcome.CANCELLED
+    failure_reason: str = ""
+    trace_time: float = 0.0
+    bytes: int = 0
+    lost: bool = False
+    _timeout: asyncio.Timeout | None = field(default=None, repr=False)
+
+    def conclude(self, outcome: Outcome, *, reason: str = "", trace_time: float = 0.0, transferred: int = 0) -> None:
+        """Says how the use went; it is released so when the block is left."""
+        self.outcome = outcome
+        self.failure_reason = reason
+        self.trace_time = trace_time
+        self.bytes = transferred
+
+    def extend(self, asked: float, deadline: float) -> None:
+        """Moves the end after a heartbeat that was asked for at `asked`."""
+        self.asked = asked
+        self.deadline = deadline
+        if self._timeout is not None and not self._timeout.expired():
+            self._timeout.reschedule(deadline)
+
+    def lose(self) -> None:
+        """Ends the block at once: the pool says the IP is no longer ours."""
+        self.lost = True
+        if self._timeout is not None and not self._timeout.expired():
+            self._timeout.reschedule(asyncio.get_running_loop().time())
+
+    def bind(self, timeout: asyncio.Timeout) -> None:
+        """Names the timeout that ends the block."""
+        self._timeout = timeout
+
+
+class _Hopeless:
+    """Remembers for a moment where waiting is in vain, so that a flood of clicks does not ask that one by one."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[float, float]] = {}
+
+    def learn(self, country: str, wait: float) -> None:
+        """Notes that the pool has refused at once to let somebody wait for so many seconds."""
+        self._known[country] = (wait, asyncio.get_running_loop().time() + _HOPELESS_FOR)
+
+    def holds(self, country: str, wait: float) -> bool:
+        """Says whether so short a wait was refused a moment ago."""
+        refused, until = self._known.get(country, (0.0, 0.0))
+        return wait <= refused and asyncio.get_running_loop().time() < until
+
+
+class PoolClient:
+    """Holds leases while it is entered as an async context manager.
+
+    Requests of all clicks that come while a call is under way travel in the next one. A lease is held by our own clock:
+    from before the call that granted it, for its TTL less a margin.
+    """
+
+    def __init__(self, channel: aio.Channel, *, holder: str, ttl: float) -> None:
+        """Leases as `holder`, each for `ttl` seconds that heartbeats renew."""
+        # The generated class decides by the kind of channel what it is; the checker sees the async one.
+        self._stub = pool_pb2_grpc.PoolManagerStub(channel)
+        self._reach = Reach(channel)
+        self._holder = holder
+        self._ttl = ttl
+        self._margin = min(2.0, ttl / 5)
+        self._leases: Grouper[pb.LeaseRequest, HeldLease] = Grouper(
+            self._batch_lease,
+            max_group=_MAX_GROUP,
+            name="lease.group",
+            abandoned=lambda _request, held: self._give_back(held),
+        )
+        self._releases: Grouper[pb.ReleaseRequest, None] = Grouper(
+            self._batch_release, max_group=_MAX_GROUP, name="release.group"
+        )
+        self._hopeless = _Hopeless()
+        self._held: dict[str, HeldLease] = {}
+        self._returning = Background(limit=100_000)
+        self._beating = Background(limit=1)
+
+    @property
+    def held(self) -> int:
+        """How many leases are held."""
+        return len(self._held)
+
+    async def __aenter__(self) -> Self:
+        await self._leases.__aenter__()
+        await self._releases.__aenter__()
+        self._beating.start(self._beat(), name="heartbeats")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Gives back what is being given back, then stops."""
+        await self._leases.__aexit__(kind, error, traceback)
+        await self._returning.drain(_CALL_TIMEOUT)
+        await self._releases.__aexit__(kind, error, traceback)
+        await self._beating.drain(0)
+
+    @asynccontextmanager
+    async def lease(self, wanted: LeaseWanted) -> AsyncIterator[HeldLease]:
+        """Holds one IP while the block runs, and releases it once with what `conclude` said (CANCELLED if nothing).
+
+        Raises RESOURCE_EXHAUSTED/NO_AVAILABLE_IP when none will be free in `wanted.wait` seconds, and UNAVAILABLE or
+        DEADLINE_EXCEEDED with reason POOL_UNAVAILABLE or POOL_TIMEOUT. A lease that is lost cancels what the block
+        waits for, and the block is left with FAILED_PRECONDITION/LEASE_LOST.
+        """
+        with spans.child("lease") as span:
+            try:
+                held = await self._acquire(wanted)
+            except ClicktraceError as error:
+                spans.fail(span, error.reason)
+                raise
+        self._held[held.lease_id] = held
+        timeout = asyncio.timeout_at(held.deadline)
+        try:
+            async with timeout:
+                held.bind(timeout)
+                yield held
+        except TimeoutError:
+            if not timeout.expired():
+                raise
+            held.conclude(Outcome.CANCELLED, reason="LEASE_LOST", trace_time=held.trace_time, transferred=held.bytes)
+            raise ClicktraceError(
+                Code.FAILED_PRECONDITION, "LEASE_LOST", "the lease on the IP ended before its trace did"
+            ) from None
+        finally:
+            del self._held[held.lease_id]
+            self._give_back(held)
+
+    async def _acquire(self, wanted: LeaseWanted) -> HeldLease:
+        request = pb.LeaseRequest(
+            request_id=wanted.request_id,
+            country=wanted.country,
+            offer=wanted.offer,
+            holder=self._holder,
+            ttl=times.to_duration(self._ttl),
+            click_id=wanted.click_id,
+        )
+        loop = asyncio.get_running_loop()
+        until = loop.time() + wanted.wait
+        try:
+            # Nobody in a batch may wait for an IP, or all would: one that has to wait asks again alone.
+            return await self._submit(request)
+        except ClicktraceError as error:
+            wait = min(until - loop.time(), _MAX_POOL_WAIT)
+            if error.reason != "NO_AVAILABLE_IP" or error.retry_after is None:
+                raise
+            # IPs in use come back long before their leases end, so only the pool knows whether one may come in time.
+            if error.retry_after > wait and self._hopeless.holds(wanted.country, wait):
+                raise
+        began = loop.time()
+        try:
+            return await self._wait_for_one(request, wait)
+        except ClicktraceError as error:
+            if error.reason == "NO_AVAILABLE_IP" and loop.time() - began < wait / 2:
+                self._hopeless.learn(wanted.country, wait)
+            raise
+
+    async def _submit(self, request: pb.LeaseRequest) -> HeldLease:
+        try:
+            return await self._leases.submit(request)
+        except ClicktraceError as error:
+            if error.reason != "POOL_UNAVAILABLE":
+                raise
+            # A replica that went away in the middle; another one knows by the request id whether it had granted.
+            if not await self._reach.wait(_CALL_TIMEOUT):
+                raise
+            return await self._leases.submit(request)
+
+    async def _wait_for_one(self, request: pb.LeaseRequest, wait: float) -> HeldLease:
+        request.wait.CopyFrom(times.to_duration(wait))
+        # The TTL begins when the IP is granted, our clock when we ask: the wait is added, so that the lease is not
+        # over for us when it comes.
+        ttl = self._ttl + wait
+        request.ttl.CopyFrom(times.to_duration(ttl))
+        asked = asyncio.get_running_loop().time()
+        response = await _translated(self._stub.Lease(request, timeout=wait + _CALL_TIMEOUT))
+        return self._granted(request, response, asked, ttl)
+
+    async def _batch_lease(self, requests: Sequence[pb.LeaseRequest]) -> Sequence[HeldLease | Exception]:
+        asked = asyncio.get_running_loop().time()
+        call = self._stub.BatchLease(pb.BatchLeaseRequest(requests=requests), timeout=_CALL_TIMEOUT)
+        response = await _translated(call)
+        return [
+            self._granted(request, result.response, asked, self._ttl)
+            if result.HasField("response")
+            else status.from_status(result.error)
+            for request, result in zip(requests, response.results, strict=True)
+        ]
+
+    def _granted(self, request: pb.LeaseRequest, response: pb.LeaseResponse, asked: float, ttl: float) -> HeldLease:
+        lease = response.lease
+        return HeldLease(
+            lease_id=lease.lease_id,
+            fence=lease.fence,
+            proxy=_proxy(lease.proxy),
+            expire_time=times.to_datetime(lease.expire_time),
+            click_id=request.click_id,
+            asked=asked,
+            deadline=asked + ttl - self._margin,
+        )
+
+    async def _beat(self) -> None:
+        """Renews all leases that are older than a third of their TTL, together, for as long as the client lives."""
+        while True:
+            await asyncio.sleep(self._ttl / 6)
+            now = asyncio.get_running_loop().time()
+            due = [held for held in self._held.values() if now - held.asked >= self._ttl / 3]
+            for start in range(0, len(due), _MAX_GROUP):
+                try:
+                    await self._batch_heartbeat(due[start : start + _MAX_GROUP])
+                except ClicktraceError as error:
+                    # Each lease ends by its own clock if no later heartbeat gets through.
+                    log.warning("heartbeat.failed", reason=error.reason, leases=len(due))
+                except Exception:
+                    # Whatever it is, without heartbeats every long trace would be lost from now on.
+                    log.exception("heartbeat.failed", reason="INTERNAL_ERROR", leases=len(due))
+
+    async def _batch_heartbeat(self, leases: Sequence[HeldLease]) -> None:
+        asked = asyncio.get_running_loop().time()
+        ttl = times.to_duration(self._ttl)
+        requests = [pb.HeartbeatRequest(lease_id=held.lease_id, fence=held.fence, ttl=ttl) for held in leases]
+        call = self._stub.BatchHeartbeat(pb.BatchHeartbeatRequest(requests=requests), timeout=self._ttl / 3)
+        response = await _translated(call)
+        if len(response.results) != len(leases):
+            raise ClicktraceError(Code.INTERNAL, "POOL_MISCOUNTED", "the pool answered another number of heartbeats")
+        for held, result in zip(leases, response.results, strict=True):
+            if self._held.get(held.lease_id) is not held:
+                # Its block was left while the heartbeat was on its way.
+                continue
+            if result.HasField("response"):
+                held.extend(asked, asked + self._ttl - self._margin)
+                continue
+            error = status.from_status(result.error)
+            log.warning("heartbeat.refused", lease_id=held.lease_id, reason=error.reason)
+            if error.reason in _GONE:
+                held.lose()
+
+    def _give_back(self, held: HeldLease) -> None:
+        """Releases in the background, so that neither a visitor nor a cancelled task waits for it."""
+        if not held.lost:
+            self._returning.start(self._release(held), name=f"release:{held.lease_id}")
+
+    async def _release(self, held: HeldLease) -> None:
+        request = pb.ReleaseRequest(
+            lease_id=held.lease_id,
+            fence=held.fence,
+            outcome=held.outcome,
+            failure_reason=held.failure_reason[:128],
+            trace_time=times.to_duration(held.trace_time),
+            bytes=held.bytes,
+            click_id=held.click_id,
+        )
+        reason = ""
+        for attempt in range(_RELEASE_TRIES):
+            await asyncio.sleep(_RELEASE_PAUSE * attempt)
+            with spans.child("release") as span:
+                try:
+                    await self._releases.submit(request)
+                except ClicktraceError as error:
+                    reason = error.reason
+                    spans.fail(span, reason)
+                    if reason in _GONE:
+                        break
+                else:
+                    return
+        log.warning("release.failed", lease_id=held.lease_id, reason=reason, hint="its IP comes back by the TTL")
+
+    async def _batch_release(self, requests: Sequence[pb.ReleaseRequest]) -> Sequence[Exception | None]:
+        call = self._stub.BatchRelease(pb.BatchReleaseRequest(requests=requests), timeout=_CALL_TIMEOUT)
+        response = await _translated(call)
+        return [
+            None if result.HasField("response") else status.from_status(result.error) for result in response.results
+        ]
+
+
+async def _translated(call: Awaitable[Response]) -> Response:
+    """Awaits a call; what the transport says of a pool that is gone or slow gets a name of its own."""
+    try:
+        return await call
+    except aio.AioRpcError as rpc_error:
+        error = status.from_rpc_error(rpc_error)
+        if error.reason == Code.UNAVAILABLE.name:
+            raise ClicktraceError(error.code, "POOL_UNAVAILABLE", "no pool manager can be reached") from None
+        if error.reason == Code.DEADLINE_EXCEEDED.name:
+            raise ClicktraceError(error.code, "POOL_TIMEOUT", "the pool manager did not answer in time") from None
+        raise error from None
+
+
+def _proxy(proxy: pb.Proxy) -> Proxy:
+    return Proxy(
+        ip_address=proxy.ip_address,
+        ip_port=proxy.ip_port,
+        protocol=pb.Protocol.Name(proxy.protocol),
+        username=proxy.username,
+        password=proxy.password,
+        provider=proxy.provider,
+        country=proxy.country,
+    )

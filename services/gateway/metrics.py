@@ -1,0 +1,172 @@
+"""What clicks leave behind for Prometheus. The names, their meaning and their labels are in docs/metrics.md.
+
+Only offers that exist get here, so strangers cannot create a series; each family is bounded besides.
+"""
+
+from collections.abc import Callable, Mapping
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from libs.common.observability.metrics import SECONDS, Bounded, BoundedGauges, exemplar
+from services.gateway.clicks.state import RunningClick
+from services.gateway.drift.shape import DriftKind
+from services.gateway.model import Answer
+from services.gateway.urls.parameters import SplitUrl, parse
+
+_CLICKS = Bounded(
+    Counter("clicktrace_gateway_clicks", "Clicks that were answered, by offer and kind of answer.", ["offer", "answer"])
+)
+_FALLBACKS = Bounded(
+    Counter(
+        "clicktrace_gateway_fallbacks", "Clicks that were answered with the fallback, and why.", ["offer", "reason"]
+    ),
+    most=2_000,
+)
+_VISITOR_TIME = Histogram(
+    "clicktrace_gateway_visitor_seconds", "How long visitors waited for their answer.", ["answer"], buckets=SECONDS
+)
+_VISITOR_TIMES = {answer: _VISITOR_TIME.labels(answer) for answer in Answer}
+_ADDED_TIME = Histogram(
+    "clicktrace_gateway_added_seconds",
+    "How much longer visitors waited for a landing than its chain took: waiting for an IP, failed IPs, ourselves.",
+    buckets=SECONDS,
+)
+_LEASE_WAIT = Histogram("clicktrace_gateway_lease_wait_seconds", "How long clicks waited for an IP.", buckets=SECONDS)
+_TRACE_TIME = Bounded(
+    Histogram(
+        "clicktrace_gateway_trace_seconds",
+        "How long traces took, from the click to the end of the chain.",
+        ["offer"],
+        buckets=SECONDS,
+    ),
+    most=200,
+)
+_TRACES = Bounded(
+    Counter(
+        "clicktrace_gateway_traces",
+        "Traces that ended, by offer and how: LANDED, or why the visitor could not be sent to their end.",
+        ["offer", "result"],
+    ),
+    most=2_000,
+)
+_LOST_PARAMETERS = Bounded(
+    Counter(
+        "clicktrace_gateway_parameters_lost",
+        "Parameters that a trace found after its visitor had been sent to the fallback without them.",
+        ["offer"],
+    )
+)
+_LEFT = Bounded(
+    Counter("clicktrace_gateway_visitors_left", "Visitors who went away before there was an answer.", ["offer"])
+)
+_JOINED = Counter("clicktrace_gateway_joined", "Clicks that shared the trace of the same click.")
+_REFUSED = Bounded(
+    Counter("clicktrace_gateway_refused", "Requests for no offer that could be served, by reason.", ["reason"]), most=20
+)
+_WEBHOOKS = Bounded(
+    Counter(
+        "clicktrace_gateway_webhooks",
+        "Late results sent to webhooks: DELIVERED, FAILED (tried again later) or DEAD (given up).",
+        ["offer", "result"],
+    ),
+    most=1_000,
+)
+_RECORDS_DROPPED = Counter("clicktrace_gateway_records_dropped", "Click records that could not be kept or written.")
+_WAITING = Gauge("clicktrace_gateway_visitors_waiting", "Visitors that wait for their answer.")
+_RUNNING = Gauge("clicktrace_gateway_traces_running", "Traces under way, with those that nobody waits for any more.")
+_MAINTAINED = Gauge(
+    "clicktrace_gateway_maintenance_timestamp_seconds", "When old clicks were last cleared away; at first the start."
+)
+
+
+_DRIFTED = Bounded(
+    Counter(
+        "clicktrace_gateway_drifted_chains",
+        "Chains that differed from those that are usual for their offer, and in what.",
+        ["offer", "kind"],
+    ),
+    most=1_000,
+)
+_DRIFTS = BoundedGauges(
+    Gauge(
+        "clicktrace_gateway_offer_drifts",
+        "In how many ways the chain of an offer differs now from what is usual, as all gateways found it.",
+        ["offer", "kind"],
+    ),
+    most=1_000,
+)
+
+
+class ClickMetrics:
+    """Counts clicks."""
+
+    def answered(self, running: RunningClick, answer: Answer, reason: str, wait: float) -> None:
+        """Counts an answer that a visitor got after `wait` seconds, and why it is no landing."""
+        offer, example = running.offer.name, exemplar()
+        _CLICKS.of(offer, answer).inc(1, example)
+        _VISITOR_TIMES[answer].observe(wait, example)
+        if answer is Answer.FALLBACK:
+            _FALLBACKS.of(offer, reason).inc(1, example)
+        if running.is_joined:
+            _JOINED.inc()
+        elif answer is Answer.LANDING:
+            last = len(running.attempts)
+            chain = sum(hop.total or 0.0 for hop in running.walk.hops if hop.attempt == last)
+            _ADDED_TIME.observe(max(0.0, wait - chain), example)
+
+    def left(self, running: RunningClick) -> None:
+        """Counts a visitor who went away before there was an answer."""
+        _LEFT.of(running.offer.name).inc()
+
+    def ended(self, running: RunningClick, seconds: float) -> None:
+        """Counts a trace that came to its end `seconds` after its click."""
+        if running.is_joined:
+            return
+        offer, example = running.offer.name, exemplar()
+        _TRACES.of(offer, running.failure or "LANDED").inc(1, example)
+        _TRACE_TIME.of(offer).observe(seconds, example)
+        for attempt in running.attempts:
+            _LEASE_WAIT.observe(attempt.lease_wait, example)
+        if running.answer is Answer.FALLBACK and running.result is not None and not running.failure:
+            inbound = {parameter.name for parameter in running.click.inbound}
+            found = {parameter.name for parameter in parse(SplitUrl.of(running.result.final_url).query or "")}
+            _LOST_PARAMETERS.of(offer).inc(len(found - inbound))
+
+
+class DriftMetrics:
+    """Counts and shows drift."""
+
+    def drifted(self, offer: str, kind: DriftKind, chains: int) -> None:
+        """Counts chains that differed from what is usual."""
+        _DRIFTED.of(offer, kind).inc(chains)
+
+    def drifting(self, drifts: Mapping[tuple[str, DriftKind], int]) -> None:
+        """Shows how many drifts of each kind every offer has now."""
+        _DRIFTS.replace(((offer, kind), count) for (offer, kind), count in drifts.items())
+
+
+def refused(reason: str) -> None:
+    """Counts a request that is no click on any offer."""
+    _REFUSED.of(reason).inc()
+
+
+def posted(offer: str, result: str) -> None:
+    """Counts an attempt to deliver a late result, and what became of it."""
+    _WEBHOOKS.of(offer, result).inc()
+
+
+def records_dropped(count: int) -> None:
+    """Counts clicks that will not be in the log as they ended."""
+    _RECORDS_DROPPED.inc(count)
+
+
+def maintained() -> None:
+    """Notes that old clicks were cleared away."""
+    _MAINTAINED.set_to_current_time()
+
+
+def watch(*, waiting: Callable[[], int], running: Callable[[], int]) -> None:
+    """Reads, whenever Prometheus asks, how many visitors wait and how many traces run; begins the watch on chores."""
+    _WAITING.set_function(waiting)
+    _RUNNING.set_function(running)
+    maintained()

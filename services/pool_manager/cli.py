@@ -1,0 +1,119 @@
+"""`python -m services.pool_manager provision FILE`: fills a running pool from a file, with a plan first."""
+
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from grpc import aio
+
+from clicktrace.pool.v1 import pool_pb2, pool_pb2_grpc
+from libs.common.errors import ClicktraceError
+from libs.common.rpc import tls
+from libs.common.rpc.client import channel
+from libs.common.rpc.status import from_rpc_error
+from libs.common.rpc.times import to_duration
+from services.pool_manager.inventory.file import Row, read_rows
+from services.pool_manager.inventory.provisioning import MAX_ROWS, RawSpec, check_specs
+from services.pool_manager.model import Provisioned
+from services.pool_manager.settings import ProvisionSettings
+
+_CALL_SECONDS = 60.0
+# Planning is done in bites, so that progress shows; adding in calls as large as can be, for each is all or nothing.
+_ROWS_PER_PLAN = min(MAX_ROWS, 2000)
+
+_ROW = re.compile(r"proxies\[(\d+)\](?:\.(\w+))?")
+
+
+async def provision(path: Path, config: ProvisionSettings, *, dry_run: bool) -> int:
+    """Adds the proxies of a file to the pool, and returns the exit code.
+
+    First every row is checked and the whole is tried out; so a file that has a fault changes nothing.
+    """
+    harm = "nothing was changed"
+    rows: Sequence[Row] = ()
+    try:
+        rows = read_rows(path)
+        check_specs([row.spec for row in rows], None)
+        files = tls.Files(config.tls_dir) if config.tls_dir else None
+        async with channel(
+            config.target, default_timeout=_CALL_SECONDS, files=files, identity=config.identity
+        ) as opened:
+            stub = pool_pb2_grpc.PoolAdminStub(opened)
+            token = config.operator_token.get_secret_value()
+            plan = await _send(stub, rows, token, dry_run=True)
+            print(f"plan: {plan.created} to add, {plan.updated} to change, {plan.unchanged} as they are")
+            if not dry_run and (plan.created or plan.updated):
+                if len(rows) > MAX_ROWS:
+                    harm = "some rows may be in the pool; the same command adds the others"
+                done = await _send(stub, rows, token, dry_run=False)
+                print(f"done: {done.created} added, {done.updated} changed, {done.unchanged} as they were")
+    except tls.TlsError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"{path}: {error.strerror or error}", file=sys.stderr)
+        return 1
+    except ClicktraceError as error:
+        print(f"{harm}: {error.reason}", file=sys.stderr)
+        for violation in error.violations:
+            print(f"  {_place(rows, violation.field)}: {violation.description}", file=sys.stderr)
+        if not error.violations:
+            print(f"  {error.message}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _place(rows: Sequence[Row], field: str) -> str:
+    """Returns where in the file a faulty field stands, which the checks know by the number of its row alone."""
+    match = _ROW.fullmatch(field)
+    if match is None:
+        return field
+    return f"{rows[int(match[1])].place}{f', {match[2]}' if match[2] else ''}"
+
+
+async def _send(
+    stub: "pool_pb2_grpc.PoolAdminAsyncStub", rows: Sequence[Row], token: str, *, dry_run: bool
+) -> Provisioned:
+    metadata = (("authorization", f"Bearer {token}"),) if token else ()
+    created = updated = unchanged = 0
+    size = _ROWS_PER_PLAN if dry_run else MAX_ROWS
+    for start in range(0, len(rows), size):
+        bite = rows[start : start + size]
+        request = pool_pb2.ProvisionProxiesRequest(proxies=[_message(row.spec) for row in bite], dry_run=dry_run)
+        try:
+            done = await stub.ProvisionProxies(request, metadata=metadata)
+        except aio.AioRpcError as error:
+            raise _renumbered(from_rpc_error(error), start) from error
+        created += done.created
+        updated += done.updated
+        unchanged += done.unchanged
+        if sys.stderr.isatty():
+            print(f"\r{'trying' if dry_run else 'adding'} {start + len(bite)} of {len(rows)}", end="", file=sys.stderr)
+    if sys.stderr.isatty():
+        print(file=sys.stderr)
+    return Provisioned(created, updated, unchanged)
+
+
+def _renumbered(error: ClicktraceError, start: int) -> ClicktraceError:
+    """Returns the error with rows numbered as in the file, of which the server saw a part."""
+    error.violations = tuple(
+        replace(
+            violation,
+            field=_ROW.sub(lambda match: match[0].replace(match[1], str(int(match[1]) + start), 1), violation.field),
+        )
+        for violation in error.violations
+    )
+    return error
+
+
+def _message(row: RawSpec) -> pool_pb2.ProxySpec:
+    return pool_pb2.ProxySpec(
+        ip_address=row.ip_address,
+        ip_port=row.ip_port,
+        country=row.country,
+        provider=row.provider,
+        protocol=row.protocol or "HTTP",
+        cooldown=None if row.cooldown is None else to_duration(row.cooldown),
+    )

@@ -1,0 +1,88 @@
+"""Brings IPs back that were taken out: real requests through them, after a pause that grows with every failure."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from libs.common.errors import ClicktraceError
+from libs.common.process import logs
+from services.pool_manager.inventory.credentials import Credentials
+from services.pool_manager.model import Proxy
+
+log = logs.get(__name__)
+
+_AT_ONCE = 8
+_LOOK_SECONDS = 5.0
+# Longer than any probe takes; a replica that dies with a probe leaves it to the others after this.
+GUARD_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A proxy to be tried, by this replica alone; `claim` proves that."""
+
+    proxy_id: int
+    claim: datetime
+    proxy: Proxy
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """What the probe URL saw; the country is empty where it does not say."""
+
+    address: str
+    country: str
+
+
+class ProbeStore(Protocol):
+    """Where it is known which IPs are out."""
+
+    async def claim_probes(self, count: int, guard: float) -> Sequence[Probe]:
+        """Chooses up to `count` IPs that are due, for this replica alone for `guard` seconds."""
+        ...
+
+    async def probed(self, probe: Probe, seen: Exit | None, first_pause: float) -> bool:
+        """Takes the outcome (None: it failed); tells whether the IP is back."""
+        ...
+
+
+# Fetches the probe URL through a proxy with a user name and a password; None if that fails.
+Fetch = Callable[[Proxy, str, str], Awaitable[Exit | None]]
+
+
+class Prober:
+    """Tries what is due, a few at once."""
+
+    def __init__(self, store: ProbeStore, credentials: Credentials, fetch: Fetch, *, first_pause: float) -> None:
+        """Prepares a prober; `first_pause` is in seconds."""
+        self._store = store
+        self._credentials = credentials
+        self._fetch = fetch
+        self._first_pause = first_pause
+
+    async def run(self) -> None:
+        """Tries what is due, for ever."""
+        while True:
+            try:
+                tried = await self.round()
+            except ClicktraceError as error:
+                log.warning("probing.failed", reason=error.reason)
+                tried = 0
+            if tried < _AT_ONCE:
+                await asyncio.sleep(min(_LOOK_SECONDS, self._first_pause))
+
+    async def round(self) -> int:
+        """Tries what is due now, and returns how many that were."""
+        probes = await self._store.claim_probes(_AT_ONCE, GUARD_SECONDS)
+        await asyncio.gather(*(self._try(probe) for probe in probes))
+        return len(probes)
+
+    async def _try(self, probe: Probe) -> None:
+        seen = await self._fetch(probe.proxy, *self._credentials.for_proxy(probe.proxy))
+        back = await self._store.probed(probe, seen, self._first_pause)
+        expected = seen is None or seen.country in {"", probe.proxy.country}
+        log.info("proxy.probed", proxy_id=probe.proxy_id, ip_address=probe.proxy.ip_address, back=back)
+        if seen is not None and not expected:
+            log.warning("proxy.elsewhere", proxy_id=probe.proxy_id, country=probe.proxy.country, exit=seen.country)

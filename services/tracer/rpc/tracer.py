@@ -1,0 +1,157 @@
+"""`clicktrace.tracer.v1.Tracer` over gRPC: admission, and a stream of what a walk reports."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from contextlib import aclosing
+from types import TracebackType
+from typing import Any, Self
+
+from grpc import aio
+
+from clicktrace.tracer.v1 import tracer_pb2 as pb
+from clicktrace.tracer.v1 import tracer_pb2_grpc as pb_grpc
+from libs.common.errors import ClicktraceError, Code
+from libs.common.rpc.server import Service
+from services.tracer import metrics
+from services.tracer.follow.walk import SHUTTING_DOWN, Fetcher, Guard, Settings, Walk
+from services.tracer.model import Hop, Result
+from services.tracer.rpc import codec
+from services.tracer.rpc.reporting import Report
+
+_BUSY_RETRY_SECONDS = 1.0
+
+
+class Tracer(pb_grpc.TracerServicer):
+    """Serves walks; it belongs to one event loop."""
+
+    def __init__(
+        self,
+        fetcher: Fetcher,
+        guard: Guard,
+        settings: Settings,
+        *,
+        max_traces: int,
+        allow_direct: bool,
+        span_queries: bool = False,
+        write_patience: float = 30.0,
+    ) -> None:
+        """Takes at most `max_traces` walks at once, and walks without a proxy only if `allow_direct`.
+
+        Spans show the queries of URLs only if `span_queries`.
+
+        A caller that leaves an event unread for `write_patience` seconds loses its walk.
+        """
+        self._fetcher = fetcher
+        self._guard = guard
+        self._settings = settings
+        self._max_traces = max_traces
+        self._allow_direct = allow_direct
+        self._span_queries = span_queries
+        self._write_patience = write_patience
+        self._walks: set[Walk] = set()
+        self._stopping = False
+
+    @property
+    def service(self) -> Service:
+        """How a server takes this in."""
+        name = pb.DESCRIPTOR.services_by_name["Tracer"].full_name
+        return Service(name, lambda server: pb_grpc.add_TracerServicer_to_server(self, server))
+
+    def stop_walks(self) -> None:
+        """Ends every walk with a CANCELLED result that its caller still gets, and takes no more."""
+        self._stopping = True
+        for walk in tuple(self._walks):
+            walk.stop(SHUTTING_DOWN)
+
+    async def Trace(  # type: ignore[override] # The stubs know only generators; the runtime takes both.
+        self, request: pb.TraceRequest, context: aio.ServicerContext[Any, Any]
+    ) -> None:
+        """Walks a chain; see the contract."""
+        asked = codec.to_request(
+            request,
+            now=time.monotonic(),
+            call_remaining=context.time_remaining(),
+            allow_direct=self._allow_direct,
+        )
+        self._admit()
+        walk = Walk(asked, self._fetcher, self._guard, self._settings)
+        observer = metrics.Observer(asked, span_queries=self._span_queries)
+        self._walks.add(walk)
+        metrics.IN_FLIGHT.inc()
+        try:
+            async with (
+                _Reader(context, self._write_patience) as reader,
+                Report(reader.send, hop_delay=asked.hop_delay) as report,
+                aclosing(walk.events()) as events,
+            ):
+                async for event in events:
+                    if isinstance(event, Hop):
+                        observer.hop(event)
+                        await report.hop(event)
+                    else:
+                        observer.result(event)
+                        await report.result(event)
+        finally:
+            self._walks.discard(walk)
+            metrics.IN_FLIGHT.dec()
+
+    def _admit(self) -> None:
+        if self._stopping:
+            raise ClicktraceError(Code.UNAVAILABLE, "SHUTTING_DOWN", "this tracer is shutting down; ask another")
+        if len(self._walks) >= self._max_traces:
+            metrics.BUSY.inc()
+            raise ClicktraceError(
+                Code.RESOURCE_EXHAUSTED,
+                "TRACER_BUSY",
+                f"{self._max_traces} walks are under way, which is as many as this tracer takes",
+                retry_after=_BUSY_RETRY_SECONDS,
+            )
+
+
+class _Reader:
+    """The caller of one walk, who holds it up while he does not read, but not for ever.
+
+    One timer watches all events of a walk; a timeout around each costs as much as putting the event together.
+    """
+
+    def __init__(self, context: aio.ServicerContext[Any, Any], patience: float) -> None:
+        """Waits `patience` seconds for an event to be taken."""
+        self._context = context
+        self._patience = patience
+        self._loop = asyncio.get_running_loop()
+        self._sending_since: float | None = None
+        self._gave_up = False
+
+    async def __aenter__(self) -> Self:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a caller is served in a task")
+        self._task = task
+        self._timer = self._loop.call_later(self._patience, self._watch)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Turns the cancellation by which it gave up into DEADLINE_EXCEEDED/CALLER_NOT_READING."""
+        self._timer.cancel()
+        if self._gave_up and isinstance(error, asyncio.CancelledError) and self._task.uncancel() == 0:
+            raise ClicktraceError(
+                Code.DEADLINE_EXCEEDED, "CALLER_NOT_READING", "the caller did not take the events of its walk in time"
+            ) from None
+
+    async def send(self, event: Hop | Result, earlier: Sequence[Hop]) -> None:
+        """Sends an event, and the hops that waited for it; returns when the transport has taken it."""
+        self._sending_since = self._loop.time()
+        await self._context.write(codec.from_event(event, earlier))
+        self._sending_since = None
+
+    def _watch(self) -> None:
+        now = self._loop.time()
+        since = now if self._sending_since is None else self._sending_since
+        if now - since >= self._patience:
+            self._gave_up = True
+            self._task.cancel()
+        else:
+            self._timer = self._loop.call_at(since + self._patience, self._watch)

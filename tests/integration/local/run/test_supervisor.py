@@ -1,0 +1,158 @@
+"""Proves that the supervisor starts, watches and ends processes, and that none outlives the one that started it."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from local.errors import LocalError
+from local.run.readiness import HttpOk
+from local.run.supervisor import Process, Supervisor
+from tests.integration.local.postgres.test_server import gone
+
+ROOT = Path(__file__).parents[4]
+
+SERVER = """
+import http.server, os, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200 if self.path == "/ready" else 503)
+        self.end_headers()
+    def log_message(self, *arguments):
+        pass
+server = http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler)
+print("serving", os.getpid(), flush=True)
+server.serve_forever()
+"""
+
+STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);" + SERVER
+
+PARENT = """
+import asyncio, os, sys
+from pathlib import Path
+from local.run.supervisor import Process, Supervisor
+async def main():
+    supervisor = Supervisor(Path.cwd(), Path(sys.argv[1]), lambda name, line: print(line, flush=True))
+    program = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
+    await supervisor.start(Process("sleeper", ("-c", program), dict(os.environ)), patience=10)
+    await asyncio.sleep(600)
+asyncio.run(main())
+"""
+
+
+class Said(list[tuple[str, str]]):
+    """What processes said, line by line."""
+
+    def add(self, name: str, line: str) -> None:
+        self.append((name, line))
+
+    def pid(self) -> int:
+        return next(int(line.split()[1]) for _, line in self if line.startswith("serving "))
+
+
+@pytest.fixture
+def said() -> Said:
+    return Said()
+
+
+@pytest.fixture
+async def supervisor(tmp_path: Path, said: Said) -> AsyncIterator[Supervisor]:
+    made = Supervisor(ROOT, tmp_path, said.add)
+    yield made
+    await made.stop_all(patience=1)
+
+
+def server(program: str = SERVER, path: str = "/ready") -> Process:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    return Process("server", ("-c", program, str(port)), dict(os.environ), HttpOk(f"127.0.0.1:{port}", path))
+
+
+def script(program: str, name: str = "script") -> Process:
+    return Process(name, ("-c", program), dict(os.environ))
+
+
+async def test_it_waits_until_a_process_is_ready_and_keeps_what_it_says(
+    supervisor: Supervisor, said: Said, tmp_path: Path
+) -> None:
+    await supervisor.start(server(), patience=20)
+    pid = said.pid()
+    assert os.getpgid(pid) != os.getpgid(0)  # the terminal's Ctrl-C does not reach it
+    await supervisor.stop("server", patience=10)
+    assert gone(pid)
+    assert not supervisor.died.done()
+    assert (tmp_path / "server.log").read_text() == f"serving {pid}\n"
+
+
+async def test_a_process_that_never_gets_ready_is_reported(supervisor: Supervisor, tmp_path: Path) -> None:
+    with pytest.raises(LocalError, match=rf"server is not ready after 0 s: see {tmp_path}/server\.log"):
+        await supervisor.start(server(path="/never"), patience=0.3)
+
+
+async def test_a_process_that_ends_instead_of_getting_ready_is_reported_with_its_last_lines(
+    supervisor: Supervisor,
+) -> None:
+    with pytest.raises(LocalError) as fault:
+        await supervisor.start(server("print('first'); print('second'); raise SystemExit(3)"), patience=20)
+    lines = str(fault.value).splitlines()
+    assert lines[0].startswith("server ended with code 3; its log is ")
+    assert [line.strip() for line in lines[1:]] == ["first", "second"]
+
+
+async def test_a_process_that_dies_is_noticed(supervisor: Supervisor, said: Said) -> None:
+    await supervisor.start(server(), patience=20)
+    os.kill(said.pid(), signal.SIGKILL)
+    async with asyncio.timeout(10):
+        child = await supervisor.died
+    assert "server was ended by SIGKILL" in str(supervisor.obituary(child))
+
+
+async def test_one_that_does_not_listen_is_killed(supervisor: Supervisor, said: Said) -> None:
+    await supervisor.start(server(STUBBORN), patience=20)
+    await supervisor.stop("server", patience=0.2)
+    assert gone(said.pid())
+    assert not supervisor.died.done()
+
+
+async def test_a_task_runs_to_its_end(supervisor: Supervisor, said: Said) -> None:
+    await supervisor.run(script("print('done')"), patience=20)
+    assert said == [("script", "done")]
+    assert not supervisor.died.done()
+    with pytest.raises(LocalError, match="script ended with code 1"):
+        await supervisor.run(script("raise SystemExit(1)"), patience=20)
+    with pytest.raises(LocalError, match="script is not done after 0 s"):
+        await supervisor.run(script("import time; time.sleep(600)"), patience=0.2)
+
+
+async def test_lines_are_lines_however_they_come(supervisor: Supervisor, said: Said) -> None:
+    program = "import sys; w = sys.stdout.buffer.write; w(b'a' * 300000 + b'\\nb\\n'); w(b'\\xff'); w(b'c\\nlast')"
+    await supervisor.run(script(program), patience=20)
+    assert [line for _, line in said] == ["a" * 300_000, "b", "\ufffdc", "last"]
+
+
+async def test_the_log_before_is_kept(supervisor: Supervisor, tmp_path: Path) -> None:
+    await supervisor.run(script("print(1)", "two words"), patience=20)
+    await supervisor.run(script("print(2)", "two words"), patience=20)
+    assert (tmp_path / "two-words.log").read_text() == "2\n"
+    assert (tmp_path / "two-words.log.1").read_text() == "1\n"
+
+
+def test_secrets_of_a_process_are_not_shown() -> None:
+    assert "hidden" not in repr(Process("x", (), {"DATABASE_URL": "hidden"}))
+
+
+def test_kill_9_of_the_parent_leaves_no_child(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout
+        child = int(parent.stdout.readline())
+        assert Path(f"/proc/{child}").exists()
+        parent.kill()
+        assert gone(child)

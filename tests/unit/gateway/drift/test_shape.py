@@ -1,0 +1,244 @@
+"""The shape of an offer's chains: what is learned, what is drift, and that strangers cannot make it grow."""
+
+import json
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.gateway.drift.shape import (
+    LEARNED_FROM,
+    MOST_DRIFTS,
+    MOST_HOPS,
+    MOST_HOSTS,
+    MOST_PARAMS,
+    MOST_TEXT,
+    Chain,
+    DriftKind,
+    Shape,
+    deviations,
+    observe,
+)
+from services.gateway.drift.stats import Fresh, Health, OfferHealth, class_of, of_json, quantile, to_json
+
+HOUR = 3600.0
+HOPS = [("track.example", "LOCATION"), ("hop.example", "META_REFRESH")]
+GOOD = Chain.of(HOPS, "shop.example", params=["clickid", "sub1"], inbound=["gclid"])
+ELSEWHERE = Chain.of(HOPS, "parked.example")
+POOR = Chain.of(HOPS, "shop.example", params=["sub1"], inbound=["gclid"])
+BROKEN = Chain.of(HOPS[:1], "hop.example", failure="CONNECTION_RESET")
+
+
+def learned(*, chain: Chain = GOOD, times: int = 100, now: float = HOUR) -> Shape:
+    shape, found = observe(Shape(), {chain: times}, now)
+    assert not found
+    return shape
+
+
+def open_drifts(shape: Shape) -> list[tuple[DriftKind, str]]:
+    return [(found.deviation.kind, found.deviation.subject) for found in shape.drifts]
+
+
+@pytest.mark.parametrize(
+    ("chain", "kind", "subject", "detail"),
+    [
+        (ELSEWHERE, DriftKind.NEW_LANDING_HOST, "parked.example", "chains end here; most ended on shop.example"),
+        (POOR, DriftKind.LOST_PARAMETER, "clickid", "landing pages lack it; 100% had it"),
+        (BROKEN, DriftKind.BROKEN_HOP, "hop.example", "chains break here: CONNECTION_RESET"),
+        (
+            Chain.of(HOPS[:1], "hop.example"),
+            DriftKind.NEW_LANDING_HOST,
+            "hop.example",
+            "chains end here; it used to lead on by META_REFRESH",
+        ),
+        (
+            Chain.of(HOPS, "evil.example", failure="LANDING_NOT_ALLOWED"),
+            DriftKind.NEW_LANDING_HOST,
+            "evil.example",
+            "chains end here, which the offer does not allow",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_change_is_flagged_counted_and_told(chain: Chain, kind: DriftKind, subject: str, detail: str) -> None:
+    shape, drifting = observe(learned(), {GOOD: 2, chain: 3}, 2 * HOUR)
+    assert drifting == {kind: 3}
+    assert open_drifts(shape) == [(kind, subject)]
+    (found,) = shape.drifts
+    assert found.deviation.detail == detail
+    assert (found.first, found.last, found.chains) == (2 * HOUR, 2 * HOUR, 3)
+    later, _ = observe(shape, {chain: 1}, 2 * HOUR + 60)
+    assert (later.drifts[0].first, later.drifts[0].last, later.drifts[0].chains) == (2 * HOUR, 2 * HOUR + 60, 4)
+
+
+def test_nothing_is_drift_before_enough_is_learned() -> None:
+    young, _ = observe(Shape(), {GOOD: LEARNED_FROM - 1}, HOUR)
+    for chain in (ELSEWHERE, POOR, BROKEN):
+        assert deviations(young, chain) == ()
+    grown, _ = observe(young, {GOOD: 1}, HOUR)
+    assert deviations(grown, ELSEWHERE)
+
+
+def test_chains_that_break_teach_nothing() -> None:
+    shape, _ = observe(Shape(), {BROKEN: 1_000}, HOUR)
+    assert shape.chains == 0
+    assert not shape.hops
+
+
+def test_a_parameter_that_the_click_brought_is_neither_learned_nor_missed() -> None:
+    shape = learned(chain=Chain.of(HOPS, "shop.example", params=["clickid", "gclid"], inbound=["gclid"]))
+    assert set(shape.params) == {"clickid"}
+    through = Chain.of(HOPS, "shop.example", params=["clickid"], inbound=["clickid"])
+    assert deviations(shape, through) == ()
+
+
+def test_a_share_is_of_those_chains_that_tell_of_a_parameter() -> None:
+    brought = Chain.of(HOPS, "shop.example", params=["clickid", "sub1"], inbound=["sub1"])
+    own = Chain.of(HOPS, "shop.example", params=["clickid", "sub1"])
+    bare = Chain.of(HOPS, "shop.example", params=["clickid"])
+    assert observe(Shape(), {brought: 50, own: 50}, HOUR)[0].params == {"clickid": 1.0, "sub1": 1.0}
+    assert observe(Shape(), {brought: 50, bare: 50}, HOUR)[0].params == {"clickid": 1.0}
+
+
+def test_a_parameter_that_is_there_now_and_then_is_not_missed() -> None:
+    shape, _ = observe(Shape(), {GOOD: 50, POOR: 50}, HOUR)
+    assert deviations(shape, POOR) == ()
+
+
+def test_what_is_mended_is_flagged_no_more() -> None:
+    shape, _ = observe(learned(), {BROKEN: 10}, 2 * HOUR)
+    almost, _ = observe(shape, {GOOD: 49}, 2 * HOUR + 1)
+    assert open_drifts(almost)
+    assert not open_drifts(observe(almost, {GOOD: 1}, 2 * HOUR + 2)[0])
+
+
+def test_what_nobody_has_seen_for_a_day_is_flagged_no_more() -> None:
+    shape, _ = observe(learned(), {BROKEN: 1}, 2 * HOUR)
+    assert open_drifts(observe(shape, {GOOD: 1}, 25 * HOUR)[0])
+    assert not open_drifts(observe(shape, {GOOD: 1}, 27 * HOUR)[0])
+
+
+def test_only_the_newest_drifts_are_kept() -> None:
+    shape = learned()
+    for number in range(40):
+        shape, _ = observe(shape, {Chain.of([], f"h{number}.example", failure="NO_HOST"): 1}, 2 * HOUR + number)
+    newest = [(DriftKind.BROKEN_HOP, f"h{number}.example") for number in range(39, 39 - MOST_DRIFTS, -1)]
+    assert open_drifts(shape) == newest
+
+
+def test_a_lasting_change_becomes_usual_after_hours_however_busy_the_offer_is() -> None:
+    shape = learned(times=100_000)
+    moment = HOUR
+    while ELSEWHERE.end_host not in shape.landing_hosts or open_drifts(shape):
+        moment += 2
+        shape, _ = observe(shape, {ELSEWHERE: 400}, moment)
+    assert 3 * HOUR < moment - HOUR < 6 * HOUR
+    assert deviations(shape, ELSEWHERE) == ()
+    assert observe(shape, {GOOD: 1}, moment)[1] == {}
+
+
+def test_a_chain_that_stays_broken_stays_flagged() -> None:
+    shape = learned()
+    for hour in range(2, 40):
+        shape, _ = observe(shape, {BROKEN: 100}, hour * HOUR)
+    assert open_drifts(shape) == [(DriftKind.BROKEN_HOP, "hop.example")]
+
+
+def test_landing_hosts_that_differ_with_every_click_are_no_news() -> None:
+    shape, _ = observe(Shape(), {Chain.of(HOPS, f"u{number}.shop.example"): 1 for number in range(500)}, HOUR)
+    assert deviations(shape, Chain.of(HOPS, "u501.shop.example")) == ()
+
+
+def test_hosts_of_a_rotation_are_all_known() -> None:
+    rotation = {Chain.of(HOPS, f"shop{number}.example"): 25 for number in range(4)}
+    shape, _ = observe(Shape(), rotation, HOUR)
+    assert all(deviations(shape, chain) == () for chain in rotation)
+    assert deviations(shape, ELSEWHERE)
+
+
+names = st.one_of(st.integers(0, 200).map(lambda number: f"n{number}.example"), st.sampled_from(["", "x" * 300]))
+chains = st.builds(
+    Chain.of,
+    hops=st.lists(st.tuples(names, st.sampled_from(["LOCATION", "SCRIPT"])), max_size=20),
+    end_host=names,
+    params=st.lists(names, max_size=20),
+    inbound=st.lists(names, max_size=5),
+    failure=st.sampled_from(["", "", "CONNECTION_RESET", "LANDING_NOT_ALLOWED"]),
+)
+rounds = st.lists(
+    st.tuples(st.dictionaries(chains, st.integers(1, 10_000), min_size=1, max_size=5), st.floats(0, 1e6)), max_size=8
+)
+
+
+@settings(max_examples=25)
+@given(rounds)
+def test_a_shape_is_bounded_and_its_shares_are_shares(seen: Sequence[tuple[dict[Chain, int], float]]) -> None:
+    shape, moment = Shape(), 1e9
+    for group, pause in seen:
+        moment += pause
+        shape, drifting = observe(shape, group, moment)
+        assert sum(drifting.values()) <= 3 * sum(group.values())
+        for shares, most in (
+            (shape.hops, MOST_HOPS),
+            (shape.landing_hosts, MOST_HOSTS),
+            (shape.params, MOST_PARAMS),
+        ):
+            assert len(shares) <= most
+            assert all(0 < share <= 1 and len(name) <= MOST_TEXT for name, share in shares.items())
+        assert len(shape.drifts) <= MOST_DRIFTS
+        assert all(found.first <= found.last <= moment for found in shape.drifts)
+    assert len(json.dumps(to_json(Health(shape=shape)))) < 200_000
+
+
+@settings(max_examples=25)
+@given(rounds)
+def test_a_shape_survives_the_database(seen: Sequence[tuple[dict[Chain, int], float]]) -> None:
+    health, moment = Health(), 1e9
+    for group, pause in seen:
+        moment += pause
+        fresh = Fresh(clicks=3, fallbacks=1, last_landing="https://shop.example/")
+        fresh.times[class_of(0.5)] += 2
+        for chain, times in group.items():
+            fresh.chains[chain] += times
+        health, _ = health.after(fresh, moment)
+    assert of_json(json.loads(json.dumps(to_json(health)))) == health
+
+
+@given(st.integers(LEARNED_FROM, 10**6), st.lists(st.floats(0, 1e6), max_size=20))
+def test_a_chain_that_never_changes_never_drifts(times: int, pauses: Sequence[float]) -> None:
+    shape, moment = Shape(), 1e9
+    for pause in (0.0, *pauses):
+        moment += pause
+        shape, drifting = observe(shape, {GOOD: times}, moment)
+        assert not drifting
+    assert shape.landing_hosts == {"shop.example": pytest.approx(1.0)}
+
+
+@given(st.lists(st.floats(0.001, 100), min_size=1, max_size=300), st.sampled_from([0.5, 0.9, 0.99]))
+def test_quantiles_are_right_to_a_tenth(times: list[float], part: float) -> None:
+    fresh = Fresh()
+    for time in times:
+        fresh.times[class_of(time)] += 1
+    exact = sorted(times)[max(0, -(-int(part * 1000) * len(times) // 1000) - 1)]
+    assert quantile(fresh.times, part) == pytest.approx(exact, rel=0.1)
+
+
+def test_an_hour_is_remembered_and_no_more() -> None:
+    health = Health()
+    for minute in range(0, 180, 5):
+        health, _ = health.after(Fresh(clicks=10, fallbacks=1), minute * 60.0)
+    told = OfferHealth.of("demo", health, 175 * 60.0)
+    assert (told.clicks, told.fallbacks, told.fallback_share) == (120, 12, 0.1)
+    assert len(health.slots) <= 14
+    assert OfferHealth.of("demo", health, 400 * 60.0).fallback_share == 0.0
+    assert OfferHealth.of("demo", health, 400 * 60.0).trace_time(0.5) is None
+
+
+def test_notes_that_wait_are_bounded_too() -> None:
+    fresh = Fresh()
+    for number in range(5_000):
+        fresh.chain(Chain.of([], f"h{number}.example"))
+        fresh.chain(Chain.of([], "h0.example"))
+    assert len(fresh.chains) <= 200
+    assert fresh.chains[Chain.of([], "h0.example")] == 5_001

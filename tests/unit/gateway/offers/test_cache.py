@@ -1,0 +1,103 @@
+"""Offers in memory: one lookup for many clicks, few for invented names, and service while the store is gone."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from libs.common.errors import ClicktraceError, Code
+from services.gateway.model import Offer
+from services.gateway.offers.cache import OfferBook
+
+
+class Store:
+    """A store that answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.offers: dict[str, Offer] = {}
+        self.asked: list[str] = []
+        self.open = asyncio.Event()
+        self.open.set()
+        self.gone = False
+
+    async def get(self, name: str) -> Offer | None:
+        self.asked.append(name)
+        await self.open.wait()
+        if self.gone:
+            raise ClicktraceError(Code.UNAVAILABLE, "DATABASE_UNAVAILABLE", "gone")
+        return self.offers.get(name)
+
+    async def page(self, after: str, size: int) -> Sequence[Offer]:
+        if self.gone:
+            raise ClicktraceError(Code.UNAVAILABLE, "DATABASE_UNAVAILABLE", "gone")
+        return [offer for name, offer in sorted(self.offers.items()) if name > after][:size]
+
+    def add(self, name: str, *, disabled: bool = False) -> None:
+        self.offers[name] = Offer(name, "http://t.example/", disabled=disabled)
+
+
+async def reason(book: OfferBook, name: str) -> str:
+    with pytest.raises(ClicktraceError) as caught:
+        await book.find(name)
+    return caught.value.reason
+
+
+async def test_an_offer_that_was_just_created_is_looked_up_once_for_all_who_ask() -> None:
+    store = Store()
+    book = OfferBook(store)
+    await book.reload_all()
+    store.add("new")
+    store.open.clear()
+    finding = [asyncio.create_task(book.find("new")) for _ in range(50)]
+    await asyncio.sleep(0)
+    store.open.set()
+    assert {offer.name for offer in await asyncio.gather(*finding)} == {"new"}
+    assert store.asked == ["new"]
+
+
+async def test_a_known_offer_is_served_without_the_store_and_while_it_is_gone() -> None:
+    store = Store()
+    store.add("demo")
+    book = OfferBook(store)
+    await book.reload_all()
+    store.gone = True
+    with pytest.raises(ClicktraceError):
+        await book.reload_all()
+    assert (await book.find("demo")).name == "demo"
+    assert await reason(book, "other") == "UNKNOWN_OFFER"
+    assert store.asked == ["other"]
+
+
+async def test_an_unknown_name_is_not_asked_for_again_and_again() -> None:
+    store = Store()
+    book = OfferBook(store)
+    for _ in range(10):
+        assert await reason(book, "nobody") == "UNKNOWN_OFFER"
+    assert store.asked == ["nobody"]
+    # A notification does not wait for that.
+    store.add("nobody")
+    await book.reload("nobody")
+    assert (await book.find("nobody")).name == "nobody"
+
+
+async def test_a_flood_of_invented_names_keeps_few_lookups_under_way() -> None:
+    store = Store()
+    book = OfferBook(store)
+    store.open.clear()
+    finding = [asyncio.create_task(reason(book, f"invented-{number}")) for number in range(1_000)]
+    await asyncio.sleep(0)
+    store.open.set()
+    assert set(await asyncio.gather(*finding)) == {"UNKNOWN_OFFER"}
+    assert len(store.asked) <= 10
+
+
+async def test_a_disabled_or_deleted_offer_is_unknown() -> None:
+    store = Store()
+    store.add("off", disabled=True)
+    store.add("gone")
+    book = OfferBook(store)
+    await book.reload_all()
+    assert await reason(book, "off") == "UNKNOWN_OFFER"
+    del store.offers["gone"]
+    await book.reload("gone")
+    assert await reason(book, "gone") == "UNKNOWN_OFFER"
