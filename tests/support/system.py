@@ -18,6 +18,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 import aiohttp
+import asyncpg
 from grpc import aio
 from yarl import URL
 
@@ -29,6 +30,12 @@ from libs.common.rpc.client import channel
 ROOT = Path(__file__).resolve().parents[2]
 ENDED = "the output has ended"
 PORTS = ("http", "internal", "grpc", "pool", "tracer", "pool-metrics", "tracer-metrics", "demo", "proxy")
+
+# What a test is about is seldom the cooldown of the tests before it.
+_END_COOLDOWNS = """
+UPDATE pool.proxies SET available_at = clock_timestamp()
+WHERE pool.state_of(drained, is_healthy, ending, expires_at, available_at, clock_timestamp()) = 'cooldown'
+"""
 
 
 def free_ports(count: int) -> Sequence[int]:
@@ -231,8 +238,12 @@ class System(Clickable):
         return total
 
     async def rested(self, *, seconds: float = 60) -> int:
-        """Waits until every IP is free, and returns how many there are."""
-        async with asyncio.timeout(seconds):
-            while (status := await self.status()).available != status.total:
-                await asyncio.sleep(0.05)
+        """Ends the cooldowns that run, waits until no IP is in use either, and returns how many IPs there are."""
+        connection = await asyncpg.connect((self.state / "database-url").read_text().strip())
+        try:
+            async with asyncio.timeout(seconds):
+                while (status := await self.status()).available != status.total:
+                    await connection.execute(_END_COOLDOWNS)
+        finally:
+            await connection.close()
         return status.total

@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+# One environment is made for all of them.
+pytestmark = pytest.mark.xdist_group("bootstrap")
+
 SCRIPT = Path(__file__).parents[3] / "local" / "bootstrap.py"
 
 
