@@ -22,12 +22,13 @@ from libs.common.process import logs
 from libs.common.process.lifecycle import tune_garbage_collection
 from libs.common.process.settings import Address
 from libs.common.rpc.server import Server
+from libs.common.target_policy.policy import TargetPolicy
 from services.tracer.fetch.driver import Driver
 from services.tracer.fetch.session import Fetcher, TlsTrust
-from services.tracer.follow.guard import Guard
 from services.tracer.follow.walk import Settings, Walk
-from services.tracer.model import Proxy, Result, StopReason, TraceRequest
-from services.tracer.rpc.tracer import Tracer
+from services.tracer.model.report import Result, StopReason
+from services.tracer.model.request import Proxy, TraceRequest
+from services.tracer.rpc.servicer import Tracer
 
 REDIRECTS = 4
 AT_ONCE = 20
@@ -76,12 +77,12 @@ async def land(walk: Walk) -> None:
 async def engine(port: int, count: int) -> float:
     """Measures our walker and engine, without gRPC."""
     async with Driver() as driver:
-        guard = Guard()
-        fetcher = Fetcher(driver, guard, TlsTrust())
+        targets = TargetPolicy()
+        fetcher = Fetcher(driver, targets, TlsTrust())
         request = TraceRequest("bench", START, proxy=Proxy("127.0.0.1", port, username=USER, password=PASSWORD))
 
         async def trace() -> None:
-            await land(Walk(request, fetcher, guard, Settings()))
+            await land(Walk(request, fetcher, targets, Settings()))
 
         return await best_of(lambda: many(trace, count))
 
@@ -196,9 +197,9 @@ async def serving(max_traces: int) -> AsyncIterator[int]:
     """Runs our gRPC service, log and metrics included, and yields its port."""
     logs.setup("tracer", "json", "info")
     async with Driver() as driver:
-        guard = Guard()
-        fetcher = Fetcher(driver, guard, TlsTrust())
-        tracer = Tracer(fetcher, guard, Settings(), max_traces=max_traces, allow_direct=False)
+        targets = TargetPolicy()
+        fetcher = Fetcher(driver, targets, TlsTrust())
+        tracer = Tracer(fetcher, targets, Settings(), max_traces=max_traces, allow_direct=False)
         async with Server(Address("127.0.0.1", 0), [tracer.service], grace=1) as server:
             yield server.port
 

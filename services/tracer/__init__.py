@@ -1,0 +1,1 @@
+"""Walks a redirect chain through a proxy and reports each hop. Never leases an IP, never decides about a click."""

@@ -1,4 +1,4 @@
-"""Wires the tracer together, top to bottom."""
+"""Wires the tracer; decides nothing."""
 
 import asyncio
 import sys
@@ -8,19 +8,19 @@ from libs.common.observability import metrics, telemetry
 from libs.common.process import lifecycle, logs, settings
 from libs.common.rpc import tls
 from libs.common.rpc.server import Security, Server
+from libs.common.target_policy.policy import TargetPolicy
 from services.tracer.fetch.driver import Driver
 from services.tracer.fetch.session import Fetcher, TlsTrust
 from services.tracer.follow import redirects, walk
-from services.tracer.follow.guard import Guard
-from services.tracer.rpc.tracer import Tracer
+from services.tracer.rpc.servicer import Tracer
 from services.tracer.settings import TracerSettings
 
-# How long before the server cuts its calls off they are asked to end, so that their results still get through.
+# Walks are asked to end this long before the server cuts their calls, so that their results still get through.
 _RESULT_SECONDS = 1.0
 
 
 def main() -> None:
-    """Runs the tracer until it is told to stop."""
+    """Runs the tracer until SIGTERM or SIGINT."""
     chosen = settings.load(TracerSettings)
     logs.setup("tracer", chosen.log_format, chosen.log_level)
 
@@ -38,8 +38,8 @@ def main() -> None:
 
 
 async def run(chosen: TracerSettings, stop: asyncio.Event) -> None:
-    """Serves until `stop` is set, then drains: walks finish within the grace, and what is left is cancelled."""
-    guard = Guard(
+    """Serves until `stop` is set, then drains: walks may finish within the grace; the rest end with CANCELLED."""
+    targets = TargetPolicy(
         allowed_networks=chosen.allowed_networks,
         allowed_hosts=chosen.allowed_hosts,
         own_hosts=chosen.own_hosts,
@@ -51,10 +51,10 @@ async def run(chosen: TracerSettings, stop: asyncio.Event) -> None:
     )
     with metrics.exposing(chosen.metrics_listen):
         async with Driver() as driver:
-            fetcher = Fetcher(driver, guard, TlsTrust(chosen.trusted_file()))
+            fetcher = Fetcher(driver, targets, TlsTrust(chosen.trusted_file()))
             tracer = Tracer(
                 fetcher,
-                guard,
+                targets,
                 walks,
                 max_traces=chosen.max_traces,
                 allow_direct=chosen.allow_direct,

@@ -1,6 +1,6 @@
-"""What a walk leaves behind for operators: one span per hop, one log line per hop and per walk, and metrics.
+"""Records walks for operators: one span per hop, one log line per hop and per walk, and the metrics.
 
-Nothing here shows a fragment or a credential, and no query value unless a setting allows it in spans.
+No fragment and no credential is ever shown; query values only in spans, and only if a setting allows it.
 """
 
 import logging
@@ -13,7 +13,8 @@ from prometheus_client import Counter, Gauge, Histogram
 from libs.common.observability.metrics import COUNTS, SECONDS, Bounded, exemplar
 from libs.common.process import logs
 from services.tracer.follow import urls
-from services.tracer.model import Hop, Proxy, Result, TraceRequest
+from services.tracer.model.report import Hop, Result
+from services.tracer.model.request import Proxy, TraceRequest
 
 log = logs.get(__name__)
 _tracer = trace.get_tracer(__name__)
@@ -48,7 +49,7 @@ class Observer:
     """Records one walk, inside the span of its call; what is the same for all of its hops is looked up once."""
 
     def __init__(self, request: TraceRequest, *, span_queries: bool = False) -> None:
-        """Shows the queries of URLs in spans only if `span_queries`."""
+        """Records a walk; spans show the queries of URLs only if `span_queries`."""
         self._request = request
         self._span_queries = span_queries
         self._span = trace.get_current_span()
@@ -109,11 +110,11 @@ class Observer:
             if failure is not None:
                 self._span.set_attribute("clicktrace.failure.reason", failure.reason)
                 self._span.set_attribute("clicktrace.failure.blame", failure.blame.name)
-                self._span.set_attribute("clicktrace.target_reached", failure.target_reached)
+                self._span.set_attribute("clicktrace.target_reached", result.target_reached)
 
 
 def _record_span(url: urls.Url, shown: str, hop: Hop, proxy: Proxy | None) -> None:
-    """Records the span of a hop afterwards, by the stable HTTP conventions; it is a child of the call's span."""
+    """Records the span of a hop after the fact, by OpenTelemetry's stable HTTP conventions, below the call's span."""
     end = time.time_ns()
     span = _tracer.start_span("GET", kind=SpanKind.CLIENT, start_time=end - int(hop.timing.total * 1e9))
     span.set_attributes(

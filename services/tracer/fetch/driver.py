@@ -1,8 +1,8 @@
-"""libcurl on asyncio: one multi handle for the process, driven by readiness and a timer, with no thread.
+"""Runs libcurl on asyncio: one multi handle for the process, driven by readiness and a timer, without threads.
 
-The event loop watches a single descriptor: an epoll of our own, in which libcurl's sockets are registered. So a socket
-that is idle between two hops costs no registration and no callback, and closing one needs no goodbye, because the
-kernel forgets it. (Watching each socket with `add_reader` cost twice as much CPU per walk.) Linux only, therefore.
+The event loop watches one descriptor: an epoll of our own, in which libcurl's sockets are registered. A socket that is
+idle between two hops so costs no registration and no callback, and a closed one needs no deregistration, because the
+kernel forgets it. (Watching each socket with `add_reader` took twice the CPU per walk.) Linux only, therefore.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from services.tracer.fetch.sockets import Sockets
 
 
 class Outcome(NamedTuple):
-    """How libcurl says a transfer ended: its CURLcode, 0 for success, and its own words."""
+    """How a transfer ended: the CURLcode, 0 for success, and libcurl's message."""
 
     code: int
     message: str
@@ -33,36 +33,36 @@ _EVENTS = {
 _READABLE = select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR
 _WRITABLE = select.EPOLLOUT | select.EPOLLERR
 _BATCH = 256
-_ASLEEP = 0.02
-"""Seconds; who is later than that for what libcurl wants to do was paused, and leases may be over."""
+_STALL_SECONDS = 0.02
+"""A timer this late means the process was suspended; leases may have expired."""
 
 
 class _Transfer(NamedTuple):
-    """A transfer that is under way."""
+    """A transfer in progress."""
 
     done: asyncio.Future[Outcome]
     sockets: Sockets
 
 
 class Driver:
-    """Runs transfers of easy handles; belongs to the event loop that it was made in.
+    """Runs transfers of easy handles; belongs to the event loop it was made in.
 
-    It is an async context manager; leaving it drops every transfer.
+    An async context manager; leaving it drops every transfer.
     """
 
     def __init__(self) -> None:
-        """Prepares the multi handle; a loop must be running."""
+        """Prepares the multi handle; an event loop must be running."""
         self._loop = asyncio.get_running_loop()
         self._beginning: dict[pycurl.Curl, _Transfer] = {}
         self._waiting: dict[pycurl.Curl, _Transfer] = {}
-        # When libcurl wants to be called next, by the loop's clock, and the timer for that; the timer may be earlier,
-        # because one that fires for nothing costs less than cancelling and arming it at every step.
+        # When libcurl wants to be called next, by the loop's clock, and the timer for it. The timer may be earlier:
+        # one that fires in vain costs less than cancelling and arming it at every step.
         self._due: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._acting = False
         self._lingering: list[tuple[pycurl.Curl, float]] = []
         self._epoll = select.epoll()
-        # What libcurl wants of each of its sockets; 0 for one that it has only parked.
+        # The events that libcurl waits for on each of its sockets; 0 for a socket parked between hops.
         self._wanted: dict[int, int] = {}
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._on_socket)
@@ -82,9 +82,9 @@ class Driver:
         self._epoll.close()
 
     async def perform(self, curl: pycurl.Curl, sockets: Sockets) -> Outcome:
-        """Runs the transfer of a handle to its end; a cancellation drops it and closes its connection.
+        """Runs the transfer of a handle to its end; cancellation drops it and closes its connection.
 
-        Whatever happens, nothing leaves through the sockets when their time is over.
+        Nothing leaves through `sockets` once their lease is over.
         """
         done: asyncio.Future[Outcome] = self._loop.create_future()
         if not self._beginning:
@@ -96,17 +96,17 @@ class Driver:
             self._drop(curl)
 
     def linger(self, curl: pycurl.Curl, seconds: float) -> None:
-        """Ends a transfer after that time if it has not ended by then; to be called from a libcurl callback."""
+        """Ends a transfer after `seconds` unless it has ended by then; call it from a libcurl callback."""
         self._lingering.append((curl, seconds))
 
     def finish(self, curl: pycurl.Curl, outcome: Outcome = FINISHED) -> None:
-        """Ends a transfer from outside, with that outcome; harmless if it has ended. Not from a libcurl callback."""
+        """Ends a transfer with `outcome`. Idempotent; not to be called from a libcurl callback."""
         transfer = self._drop(curl)
         if transfer is not None and not transfer.done.done():
             transfer.done.set_result(outcome)
 
     def _drop(self, curl: pycurl.Curl) -> _Transfer | None:
-        """Takes a transfer out of libcurl, or out of those that are about to begin."""
+        """Removes a transfer from libcurl, or from those about to begin."""
         transfer = self._waiting.pop(curl, None)
         if transfer is None:
             return self._beginning.pop(curl, None)
@@ -115,13 +115,13 @@ class Driver:
         return transfer
 
     def _begin(self) -> None:
-        """Begins all transfers that were asked for in one turn of the loop.
+        """Begins all transfers that were requested in one turn of the loop.
 
-        Their requests so leave in a row, which spares the receivers, and the kernel on our account, most of the waking.
+        Their requests leave in a row, which saves most of the wake-ups of receivers.
         """
         beginning, self._beginning = self._beginning, {}
         if not beginning:
-            # They have all been dropped, perhaps because the driver is closed.
+            # All were dropped, perhaps because the driver is closed.
             return
         self._acting = True
         for curl, transfer in beginning.items():
@@ -132,12 +132,12 @@ class Driver:
             else:
                 self._waiting[curl] = transfer
                 self._multi.add_handle(curl)
-        # libcurl asks to be called at once to begin; doing it here saves a timer.
+        # libcurl wants to be called at once to begin; doing it here saves a timer.
         self._act(pycurl.SOCKET_TIMEOUT, 0)
 
     def _act(self, fd: int, mask: int) -> None:
-        # After a pause of the process what is too late and what has arrived meanwhile wait here together.
-        if self._due is not None and time.monotonic() - self._due > _ASLEEP:
+        # After the process was suspended, expired leases and data that arrived meanwhile are handled together here.
+        if self._due is not None and time.monotonic() - self._due > _STALL_SECONDS:
             for transfer in self._waiting.values():
                 transfer.sockets.part_if_late()
         self._acting = True
@@ -150,7 +150,7 @@ class Driver:
         self._arm()
 
     def _let_linger(self) -> None:
-        # Most have ended in the very action that announced them, and need no timer.
+        # Most have ended within the action that announced them, and need no timer.
         for curl, seconds in self._lingering:
             transfer = self._waiting.get(curl)
             if transfer is not None:
@@ -198,14 +198,14 @@ class Driver:
 
     def _on_socket(self, what: int, fd: int, _multi: pycurl.CurlMulti, _data: object) -> None:
         if what == pycurl.POLL_REMOVE:
-            # Either the socket is about to be closed, and the kernel forgets it, or it is parked for the next hop.
+            # The socket is either about to be closed, and the kernel forgets it, or parked for the next hop.
             if fd in self._wanted:
                 self._wanted[fd] = 0
             return
         known = fd in self._wanted
         self._wanted[fd] = what
         events = _EVENTS.get(what, 0)
-        # A number that is known may stand for another socket by now, which the kernel does not know yet.
+        # A known descriptor may by now be another socket, which epoll does not know yet.
         try:
             self._epoll.modify(fd, events) if known else self._epoll.register(fd, events)
         except FileNotFoundError:
@@ -215,6 +215,6 @@ class Driver:
 
     def _forget(self, fd: int) -> None:
         self._wanted.pop(fd, None)
-        # Of a descriptor that is closed the kernel knows nothing any more.
+        # The kernel has forgotten a descriptor that is closed.
         with contextlib.suppress(OSError):
             self._epoll.unregister(fd)

@@ -1,28 +1,28 @@
-"""Takes a response apart as libcurl hands it over, within bounds, and decides when there is enough of it."""
+"""Collects a response from libcurl's callbacks, within bounds, and ends the transfer once there is enough of it."""
 
 from collections.abc import Callable
 
 import pycurl
 
-from services.tracer.model import Body, Headers
+from services.tracer.model.exchange import BodyUse, Headers
 
 MAX_HEADER_BYTES = 256 * 1024
-"""Of all header blocks of one hop together, 1xx answers included. One line ends at libcurl's 100 KiB."""
+"""Of all header blocks of one hop together, 1xx responses included; libcurl limits one line to 100 KiB."""
 
 DRAIN_BYTES = 64 * 1024
-"""How much of a body nobody needs is read to keep the connection for the next hop."""
+"""Of an unneeded body, read so that the connection can be reused for the next hop."""
 
-# What a callback returns to make libcurl end the transfer with a write error.
+# Returned by a callback, this makes libcurl end the transfer with a write error.
 _ABORT = -1
 
 _BLANK = (b"\r\n", b"\n")
 
-Plan = Callable[[int, Headers], Body]
-"""Says what a body is good for, once the status and headers are known."""
+Plan = Callable[[int, Headers], BodyUse]
+"""Decides from the status and the headers of a response what its body is used for."""
 
 
 class Collector:
-    """Takes one response after the other from libcurl, within bounds, and knows what became of it."""
+    """Collects one response after another from libcurl's callbacks."""
 
     __slots__ = (
         "_body",
@@ -45,13 +45,13 @@ class Collector:
     )
 
     def __init__(self, on_drain: Callable[[], None]) -> None:
-        """Calls `on_drain` when a body turns out to be good for nothing but to be drained."""
+        """Calls `on_drain` when a body is about to be drained."""
         self._on_drain = on_drain
 
     def begin(self, plan: Plan, body_limit: int) -> None:
-        """Gets ready for another response, and forgets the one before.
+        """Forgets the last response and prepares for the next.
 
-        `plan` is asked once, when the headers are whole. Of a body that is wanted up to `body_limit` decoded bytes are
+        `plan` is called once, when the headers are complete. Of a body to READ, up to `body_limit` decoded bytes are
         kept.
         """
         self._plan = plan
@@ -64,7 +64,7 @@ class Collector:
         self.status = 0
         self.headers: dict[bytes, list[bytes]] = {}
         self.complete = False
-        self.use = Body.SKIP
+        self.use = BodyUse.SKIP
         self.request_left = False
         self.headers_too_large = False
         self.malformed = False
@@ -72,21 +72,21 @@ class Collector:
         self.tls_version = ""
 
     def forget(self) -> None:
-        """Lets go of the plan, and with it of whoever made it."""
+        """Drops the reference to the plan, and through it to the walk."""
         self._plan = _skip
 
     @property
     def body(self) -> bytes:
-        """What was kept of the body."""
+        """The bytes of the body that were kept."""
         return b"".join(self._body)
 
     def before_request(self, *_addresses: object) -> int:
-        """Notes that the connection stands, tunnel and TLS included, and the request is about to go out."""
+        """Records that tunnel and TLS are established and the request is about to be sent (PREREQFUNCTION)."""
         self.request_left = True
         return pycurl.PREREQFUNC_OK
 
     def header(self, line: bytes) -> int | None:
-        """Takes a header line; a status line begins a block anew, because 1xx answers come before the real one."""
+        """Takes a header line. A status line starts a new block, because 1xx responses precede the final one."""
         size = len(line)
         self._header_bytes += size
         if self._header_bytes > MAX_HEADER_BYTES:
@@ -127,16 +127,16 @@ class Collector:
                 headers[name] = [value.strip()]
         self.complete = True
         self.use = self._plan(self.status, self.headers)
-        if self.use is Body.SKIP:
+        if self.use is BodyUse.SKIP:
             return _ABORT
-        if self.use is Body.DRAIN:
+        if self.use is BodyUse.DRAIN:
             self._on_drain()
         return None
 
     def body_part(self, part: bytes) -> int | None:
-        """Takes decoded bytes of the body; ends the transfer when there are enough."""
+        """Takes decoded bytes of the body; ends the transfer once there are enough."""
         self._received += len(part)
-        if self.use is Body.DRAIN:
+        if self.use is BodyUse.DRAIN:
             return _ABORT if self._received > DRAIN_BYTES else None
         self._body.append(part)
         if self._received < self._body_limit:
@@ -146,13 +146,13 @@ class Collector:
         return _ABORT
 
     def debug(self, kind: int, data: bytes) -> None:
-        """Takes libcurl's running commentary, only for the TLS version, which it tells in no other way."""
+        """Takes libcurl's debug messages: the only place where it tells the TLS version."""
         if kind == pycurl.INFOTYPE_TEXT and data.startswith(b"SSL connection using "):
             self.tls_version = data.split(maxsplit=4)[3].decode("ascii", "replace")
 
 
-def _skip(_status: int, _headers: Headers) -> Body:
-    return Body.SKIP
+def _skip(_status: int, _headers: Headers) -> BodyUse:
+    return BodyUse.SKIP
 
 
 def _status(line: bytes) -> int:

@@ -1,9 +1,9 @@
 """Fetches one URL after another as one isolated visitor: the adapter between the walk and libcurl.
 
-Isolation is by construction: a session has an easy handle of its own (and so its own cookies) and a share object of its
-own that holds its connections and TLS sessions. libcurl looks for connections to reuse in the share alone, so no walk
-ever rides on a connection of another one, whatever proxy and credentials they have in common, and closing the share
-closes every socket of the walk.
+Isolation is by construction. A session has an easy handle of its own, and so its own cookies, and a share object of its
+own that holds its connections and TLS sessions. libcurl looks for reusable connections in that share only, so no walk
+uses a connection of another walk, even through the same proxy with the same credentials, and closing the share closes
+every socket of the walk.
 """
 
 import asyncio
@@ -18,16 +18,18 @@ from typing import Self
 
 import pycurl
 
-from services.tracer.fetch import faults
+from libs.common.target_policy.policy import TargetPolicy
+from services.tracer.fetch import failures
 from services.tracer.fetch.driver import Driver, Outcome
 from services.tracer.fetch.response import Collector, Plan
 from services.tracer.fetch.sockets import Sockets
-from services.tracer.follow.guard import Guard
 from services.tracer.follow.urls import Url
-from services.tracer.model import Body, Exchange, Fault, Policy, Protocol, Proxy, Timing
+from services.tracer.model.exchange import BodyUse, Exchange
+from services.tracer.model.report import Failure, Timing
+from services.tracer.model.request import Policy, Protocol, Proxy
 
 DRAIN_SECONDS = 0.05
-"""How long the rest of a body that nobody needs may take to come."""
+"""Time that an unneeded body may take to arrive before its connection is closed instead of reused."""
 
 _ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 _HTTP_VERSIONS = {1: "1.0", 2: "1.1", 3: "2", 30: "3"}
@@ -45,21 +47,24 @@ class TlsTrust:
 
 
 class Session:
-    """One visitor on his way through one proxy: cookies and connections last as long as it is open."""
+    """One visitor's cookies and connections, through one proxy; they last as long as the session is open."""
 
     def __init__(
         self,
         driver: Driver,
-        guard: Guard,
+        targets: TargetPolicy,
         trust: TlsTrust,
         proxy: Proxy | None,
         policy: Policy,
         *,
         until: float | None,
     ) -> None:
-        """Prepares a session; nothing is connected before the first fetch, and nothing leaves after `until`."""
+        """Prepares a session; connects nothing.
+
+        Nothing leaves through the proxy after `until`, in seconds of the monotonic clock.
+        """
         self._driver = driver
-        self._guard = guard
+        self._targets = targets
         self._proxy = proxy
         self._sockets = Sockets(until)
         self._loop = asyncio.get_running_loop()
@@ -67,14 +72,14 @@ class Session:
         self._share.setopt(pycurl.SH_SHARE, pycurl.LOCK_DATA_CONNECT)
         self._share.setopt(pycurl.SH_SHARE, pycurl.LOCK_DATA_SSL_SESSION)
         if proxy is not None and _is_literal(proxy.host):
-            # libcurl remembers an address as it does a name, and looks through all that it remembers with every
-            # transfer: with thousands of proxies a tenth of the CPU of a walk. Names stay where all walks find them.
+            # libcurl caches an address literal like a name, and scans the whole cache with every transfer: with
+            # thousands of proxies a tenth of the CPU of a walk. Names stay in the cache that all walks share.
             self._share.setopt(pycurl.SH_SHARE, pycurl.LOCK_DATA_DNS)
         self._curl = pycurl.Curl()
         self._headers = [
             f"Accept: {_ACCEPT}",
             *([f"Accept-Language: {policy.accept_language}"] if policy.accept_language else []),
-            # A header that libcurl adds for old proxies, and that a simple one would pass on to the origin.
+            # libcurl adds this header for old proxies, and a simple proxy would pass it on to the origin.
             "Proxy-Connection:",
         ]
         self._collector = Collector(partial(driver.linger, self._curl, DRAIN_SECONDS))
@@ -86,7 +91,7 @@ class Session:
         self._sockets_before = 0
         self._tls_versions: dict[tuple[str, str, int], str] = {}
         self._dial_refused = False
-        self._aborted: Fault | None = None
+        self._aborted: Failure | None = None
         self._configure(trust, policy)
 
     def __enter__(self) -> Self:
@@ -99,19 +104,19 @@ class Session:
         self._sockets.part_if_late()
         self._curl.close()
         self._share.close()
-        # It knows the walk by its plan, and the walk knows the session: a cycle that only a collection would end.
+        # It refers to the walk through the plan, and the walk to the session: a cycle that only the collector breaks.
         self._collector.forget()
 
-    def abort(self, fault: Fault) -> None:
-        """Ends the fetch that is under way, and every later one, with that fault."""
-        self._aborted = fault
+    def abort(self, failure: Failure) -> None:
+        """Ends the fetch in progress, and every later one, with `failure`."""
+        self._aborted = failure
         self._driver.finish(self._curl, Outcome(pycurl.E_ABORTED_BY_CALLBACK, ""))
 
     async def fetch(self, url: Url, *, referrer: str, timeout: float, body_limit: int, plan: Plan) -> Exchange:
-        """Requests a URL with GET and returns what came of it; never raises for what a network or peer does.
+        """Requests a URL with GET and returns the exchange; never raises for what a network or peer does.
 
-        `timeout` is in seconds and covers all phases. `plan` is asked once what the body is good for, as soon as the
-        status and headers are known.
+        `timeout` is in seconds and covers all phases. `plan` is called once, as soon as status and headers are known,
+        and decides what the body is used for. Of a body to READ, up to `body_limit` decoded bytes are kept.
         """
         self._collector.begin(plan, body_limit)
         self._sockets_before = self._sockets.count
@@ -127,13 +132,13 @@ class Session:
         options: Mapping[int, object] = {
             pycurl.SHARE: self._share,
             pycurl.NOSIGNAL: 1,
-            # Redirects are the walk's to judge; credentials and cookies are decided anew at each hop.
+            # The walk decides about redirects; credentials are set anew for each hop.
             pycurl.FOLLOWLOCATION: 0,
             pycurl.PROTOCOLS: pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS,
             pycurl.HTTP09_ALLOWED: 0,
-            # An empty name turns the cookie engine on and reads no file.
+            # An empty name enables the cookie engine without reading a file.
             pycurl.COOKIEFILE: "",
-            # zstd is not asked for, because this libcurl cannot read it.
+            # Without zstd, which this libcurl cannot decode.
             pycurl.ENCODING: "gzip, deflate, br",
             pycurl.USERAGENT: policy.user_agent.encode(),
             pycurl.HTTPHEADER: self._headers,
@@ -143,9 +148,9 @@ class Session:
             pycurl.PREREQFUNCTION: self._collector.before_request,
             pycurl.HEADERFUNCTION: self._collector.header,
             pycurl.WRITEFUNCTION: self._collector.body_part,
-            # Is called only where VERBOSE is set: for https.
+            # Called only while VERBOSE is set: for https.
             pycurl.DEBUGFUNCTION: self._collector.debug,
-            # Set in any case, so that no variable of the environment ever chooses the way out.
+            # Always set, so that no environment variable chooses a proxy.
             pycurl.PROXY: "",
             pycurl.NOPROXY: "",
             pycurl.SSL_VERIFYPEER: 0 if policy.allow_insecure_tls else 1,
@@ -158,7 +163,7 @@ class Session:
             (pycurl.PROXY_CAINFO, pycurl.PROXY_CAPATH),
         ):
             if trust.file:
-                # Without a directory libcurl keeps the parsed bundle, which saves parsing it for every connection.
+                # Without a directory libcurl caches the parsed bundle instead of parsing it for every connection.
                 curl.setopt(file_option, trust.file)
                 curl.unsetopt(directory_option)
             elif trust.directory:
@@ -208,22 +213,22 @@ class Session:
             self._curl.setopt(pycurl.PASSWORD, credentials[1])
 
     def _forwards(self, url: Url) -> bool:
-        """Says whether the proxy gets the request itself, in absolute form, instead of opening a tunnel."""
+        """Returns whether the request itself goes to the proxy, in absolute form, instead of through a tunnel."""
         return self._proxy is not None and self._proxy.protocol is not Protocol.SOCKS5 and url.scheme == "http"
 
     def _open_socket(self, _purpose: int, address: pycurl.CurlSockAddr) -> socket.socket | int:
-        """Opens a socket to an address that a name resolved to, unless the guard refuses it: the last moment to."""
+        """Opens a socket to an address that a name resolved to, unless the target policy refuses the address."""
         family, kind, protocol, target = address
         dialled = ipaddress.ip_address(str(target[0]).partition("%")[0])
-        if self._guard.dialled_refusal(self._host, dialled) is not None:
+        if self._targets.dialled_refusal(self._host, dialled) is not None:
             self._dial_refused = True
             return pycurl.SOCKET_BAD
         try:
             opened = socket.socket(family, kind, protocol)
         except OSError:
-            # Out of descriptors; nothing may be raised into libcurl.
+            # Out of descriptors. Nothing may be raised into libcurl.
             return pycurl.SOCKET_BAD
-        # libcurl takes a duplicate of the descriptor, and does so when this returns.
+        # libcurl duplicates the descriptor when this returns.
         self._loop.call_soon(opened.close)
         return opened
 
@@ -231,34 +236,34 @@ class Session:
         collector = self._collector
         info = self._curl.getinfo
         body_error = ""
-        fault = self._aborted
-        if fault is None and outcome.code and not (collector.complete and _is_harmless(outcome.code)):
-            fault = self._fault(outcome)
-        elif outcome.code and collector.use is Body.READ and not collector.body_cut:
+        failure = self._aborted
+        if failure is None and outcome.code and not (collector.complete and _is_harmless(outcome.code)):
+            failure = self._failure(outcome)
+        elif outcome.code and collector.use is BodyUse.READ and not collector.body_cut:
             body_error = "BODY_UNDECODABLE" if outcome.code == pycurl.E_BAD_CONTENT_ENCODING else "BODY_TRUNCATED"
         request_left = collector.request_left
-        if fault is None and collector.status == 407 and self._forwards(url):
-            # The proxy itself answered, so nothing was passed on.
-            fault = faults.auth_required()
+        if failure is None and collector.status == 407 and self._forwards(url):
+            # The proxy itself answered; nothing was passed on.
+            failure = failures.auth_required()
             request_left = False
-        # A length beside chunks lets an origin put one response inside another; whoever does it loses reuse for good.
+        # A length beside chunks lets an origin hide one response inside another, so its connection is never reused.
         if b"content-length" in collector.headers and b"transfer-encoding" in collector.headers:
             self._curl.setopt(pycurl.FRESH_CONNECT, 1)
         if collector.tls_version and info(pycurl.APPCONNECT_TIME_T):
-            # A connection that is used again says nothing of its TLS any more.
+            # A reused connection does not tell its TLS version again.
             self._tls_versions[url.origin] = collector.tls_version
         dns = connect = None
         if self._proxy is None or self._sockets.count != self._sockets_before:
-            # Otherwise the hop went over a connection that stood, and those to one proxy have one address.
+            # Otherwise the hop used an open connection, and all connections to one proxy have one address.
             dns, connect = _phase(info(pycurl.NAMELOOKUP_TIME_T)), _phase(info(pycurl.CONNECT_TIME_T))
             address = info(pycurl.PRIMARY_IP)
             self._remote_address = _joined(address, info(pycurl.PRIMARY_PORT)) if address else ""
         return Exchange(
             status=collector.status if collector.complete else 0,
             headers=collector.headers,
-            body=collector.body if collector.use is Body.READ else b"",
+            body=collector.body if collector.use is BodyUse.READ else b"",
             body_error=body_error,
-            fault=fault,
+            failure=failure,
             request_left=request_left,
             timing=Timing(
                 total=total,
@@ -274,19 +279,19 @@ class Session:
             bytes_sent=info(pycurl.REQUEST_SIZE),
         )
 
-    def _fault(self, outcome: Outcome) -> Fault:
+    def _failure(self, outcome: Outcome) -> Failure:
         collector = self._collector
         if collector.headers_too_large:
-            return faults.HEADERS_TOO_LARGE
+            return failures.HEADERS_TOO_LARGE
         if collector.malformed:
-            return faults.MALFORMED_RESPONSE
+            return failures.MALFORMED_RESPONSE
         info = self._curl.getinfo
         connect_status = info(pycurl.HTTP_CONNECTCODE)
         verify_result = info(pycurl.SSL_VERIFYRESULT)
-        # libcurl sets the result to a failure when a handshake begins; a tunnel through HTTP tells it by its status.
+        # libcurl sets the verify result to a failure when a handshake begins; through an HTTP tunnel its status tells.
         tunnelled = self._proxy is not None and self._proxy.protocol is not Protocol.SOCKS5
-        return faults.fault_of(
-            faults.Breakdown(
+        return failures.failure_of(
+            failures.Breakdown(
                 code=outcome.code,
                 words=outcome.message,
                 proxied=self._proxy is not None,
@@ -305,12 +310,12 @@ class Session:
 
 
 def _is_harmless(code: int) -> bool:
-    """Says whether a transfer that broke after its headers still tells where it leads; one that took too long fails."""
+    """Returns whether a transfer that broke after its headers still counts as a response; one that timed out fails."""
     return code != pycurl.E_OPERATION_TIMEDOUT
 
 
 def _is_literal(host: str) -> bool:
-    """Says whether a host is an IP literal, and no name."""
+    """Returns whether a host is an IP literal and not a name."""
     return ":" in host or host.replace(".", "").isdigit()
 
 
@@ -325,15 +330,15 @@ def _joined(host: str, port: int) -> str:
 class Fetcher:
     """Opens sessions; one per process."""
 
-    def __init__(self, driver: Driver, guard: Guard, trust: TlsTrust) -> None:
-        """Holds what all sessions have in common."""
+    def __init__(self, driver: Driver, targets: TargetPolicy, trust: TlsTrust) -> None:
+        """Takes what all sessions have in common."""
         self._driver = driver
-        self._guard = guard
+        self._targets = targets
         self._trust = trust
 
     def session(self, proxy: Proxy | None, policy: Policy, until: float | None = None) -> Session:
         """Opens a session for one walk, to be entered as a context manager.
 
-        After `until`, by the monotonic clock, nothing more leaves through the proxy, not even a goodbye.
+        Nothing leaves through the proxy after `until`, in seconds of the monotonic clock, not even a TLS alert.
         """
-        return Session(self._driver, self._guard, self._trust, proxy, policy, until=until)
+        return Session(self._driver, self._targets, self._trust, proxy, policy, until=until)

@@ -1,4 +1,4 @@
-"""Where an html page leads: by a meta refresh, or by a plain script redirect.
+"""Finds where an HTML page leads: by a meta refresh, or by a plain script redirect.
 
 Follows the HTML standard: parsing with scripting on (so `<noscript>` is text), `<base>`, the pragma directive
 "refresh", and query strings in the encoding of the document.
@@ -13,13 +13,13 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 from services.tracer.follow import redirects, referrers, scripts, urls
 from services.tracer.follow.redirects import DeadEnd, Lead
 from services.tracer.follow.urls import Url
-from services.tracer.model import HopKind
+from services.tracer.model.report import HopKind
 
 LONGEST_SNIPPET = 200
 """Characters."""
 
 SCRIPT_BUDGET = 32 * 1024
-"""Characters of script that are read in one page, so that no page holds up the walks beside it."""
+"""Characters of script that are read per page, so that no page delays other walks."""
 
 _ELEMENTS = 'base[href], meta[name="referrer" i][content], meta[http-equiv="refresh" i][content], script, body[onload]'
 _SCRIPT_TYPES = frozenset(
@@ -47,8 +47,8 @@ _HTML_START = re.compile(
 def find_lead(body: bytes, content_type: bytes, document: Url, *, reload_may_differ: bool) -> Lead | DeadEnd | None:
     """Returns where a page leads; None if nowhere.
 
-    `content_type` is the value of the header, empty if there was none; then the body must look like html, as browsers
-    demand. `reload_may_differ` says whether loading the same URL again could show something else.
+    `content_type` is the value of the header, empty if there was none; then the body must look like HTML, as browsers
+    demand. `reload_may_differ` tells whether loading the same URL again could give another page.
     """
     if not content_type.strip() and not _HTML_START.match(body):
         return None
@@ -61,7 +61,7 @@ def find_lead(body: bytes, content_type: bytes, document: Url, *, reload_may_dif
 
 
 class _Reader:
-    """Reads the elements of one page in their order, as far as they matter."""
+    """Reads the relevant elements of one page in order."""
 
     def __init__(self, document: Url, encoding: str, *, reload_may_differ: bool) -> None:
         self._document = document
@@ -92,7 +92,7 @@ class _Reader:
         return self._declared(script)
 
     def _declared(self, lead: Lead | DeadEnd | None) -> Lead | DeadEnd | None:
-        """Adds the referrer policy that the page declares before the place that leads on."""
+        """Adds the referrer policy that the page declares before its lead."""
         return lead._replace(referrer_policy=self._referrer_policy) if isinstance(lead, Lead) else lead
 
     def _based_on(self, node: LexborNode) -> Url:
@@ -121,14 +121,14 @@ class _Reader:
         if found is None:
             return None
         target = urls.parse(_encode_query(found.target, self._encoding), self._base or self._document)
-        # A script with a URL that is none throws, and one that changes only the fragment loads nothing.
+        # A script with an invalid URL throws, and one that changes only the fragment loads nothing.
         if target is None or target.scheme == "javascript" or _same_but_fragment(target, self._document):
             return None
         return Lead(target, HopKind.SCRIPT, found.snippet[:LONGEST_SNIPPET])
 
 
 def _code(node: LexborNode) -> str:
-    """Returns the script of an element; empty if it is none that a browser would run from the page itself."""
+    """Returns the inline script of an element; empty if a browser would run none."""
     attributes = node.attributes
     if node.tag == "body":
         return attributes["onload"] or ""
@@ -138,7 +138,7 @@ def _code(node: LexborNode) -> str:
 
 
 def _may_lead(text: str) -> bool:
-    """Says, at a small part of the cost of parsing, whether a page may lead anywhere.
+    """Returns whether a page may lead anywhere, at a small part of the cost of parsing it.
 
     "&#" may spell either word in an attribute.
     """
@@ -167,8 +167,8 @@ def _encoding(body: bytes, content_type: bytes) -> str:
         return "utf-8"
     if not _ENCODINGS.fullmatch(name):
         return "utf-8"
-    # The Encoding standard reads these two as windows-1252, and knows that a page that could be read up to its
-    # declaration is not UTF-16.
+    # The Encoding standard reads these two as windows-1252, and rules UTF-16 out for a page whose declaration was
+    # readable as ASCII.
     if name in {"iso8859-1", "ascii"}:
         return "cp1252"
     if name.startswith("utf-16") and not in_header:
@@ -177,7 +177,7 @@ def _encoding(body: bytes, content_type: bytes) -> str:
 
 
 def _encode_query(text: str, encoding: str) -> str:
-    """Percent-encodes what is not ASCII in a query in the encoding of the document, as the URL standard says."""
+    """Percent-encodes the non-ASCII characters of a query in the encoding of the document, by the URL standard."""
     if encoding == "utf-8" or encoding.startswith("utf-16") or text.isascii():
         return text
     bare, mark, fragment = text.partition("#")

@@ -1,4 +1,4 @@
-"""Where a response leads by its status and headers, as browsers read them.
+"""Finds where a response leads by its status and headers, as browsers do.
 
 Sources: the Fetch standard (redirect statuses, location URL), the HTML standard (shared declarative refresh steps), RFC
 9110 10.2.2 (fragments). Pure: bytes in, decisions out.
@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from services.tracer.follow import urls
 from services.tracer.follow.urls import Url
-from services.tracer.model import Body, Headers, HopKind
+from services.tracer.model.exchange import BodyUse, Headers
+from services.tracer.model.report import HopKind
 
 REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
 
@@ -19,7 +20,7 @@ REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
 _NO_DOCUMENT = frozenset({101, 204, 205, 304})
 
 LONGEST_DELAY = 10
-"""Seconds; a refresh that waits longer is a page that is meant to be read."""
+"""Seconds; a page whose refresh waits longer is meant to be read."""
 
 APP_SCHEMES = frozenset(
     {
@@ -29,11 +30,11 @@ APP_SCHEMES = frozenset(
         "googlechrome", "googlechromes", "youtube", "vnd.youtube", "spotify", "steam", "zoommtg",
     }
 )  # fmt: skip
-"""Schemes that open an app; others that are not the web's end a chain as unsupported."""
+"""Schemes that open an app; any other scheme but http and https ends a chain as unsupported."""
 
 
 class Dead(enum.Enum):
-    """Why a response that meant to lead on does not."""
+    """Why a response that means to lead on cannot."""
 
     CONFLICTING_LOCATION = enum.auto()
     INVALID_LOCATION = enum.auto()
@@ -46,22 +47,22 @@ class Lead(NamedTuple):
     kind: HopKind
     snippet: str = ""
     referrer_policy: str = ""
-    """The policy that the page declares in itself, for a lead that stands in a page; empty without one."""
+    """The policy that the page itself declares, for a lead inside a page; empty without one."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeadEnd:
-    """A response that meant to lead on and cannot."""
+    """A response that means to lead on and cannot."""
 
     why: Dead
     target: str
-    """What stood there, as it stood."""
+    """The target as it was written."""
 
 
 def from_headers(status: int, headers: Headers, base: Url, *, reload_may_differ: bool) -> Lead | DeadEnd | None:
     """Returns where the status and headers lead: by Location, else by Refresh; None if nowhere.
 
-    `reload_may_differ` says whether loading the same URL again could bring another answer.
+    `reload_may_differ` tells whether loading the same URL again could give another response.
     """
     if status in REDIRECT_STATUSES:
         locations = headers.get(b"location", ())
@@ -99,27 +100,27 @@ def inherit_fragment(target: Url, base: Url) -> Url:
 
 
 def creates_document(status: int, headers: Headers) -> bool:
-    """Says whether a browser makes a page of the response; a download and an empty answer are none."""
+    """Returns whether a browser shows the response as a page; it does not for a download or an empty response."""
     if status in _NO_DOCUMENT:
         return False
     disposition = headers.get(b"content-disposition")
     return not (disposition and disposition[0].lower().startswith(b"attachment"))
 
 
-def body_plan(status: int, headers: Headers, *, follow_html: bool) -> Body:
-    """Says what the body of a response is good for, once its headers are known."""
+def body_plan(status: int, headers: Headers, *, follow_html: bool) -> BodyUse:
+    """Returns what the body of a response is used for, once its headers are known."""
     if status in REDIRECT_STATUSES and any(headers.get(b"location", ())):
-        return Body.DRAIN
+        return BodyUse.DRAIN
     if not creates_document(status, headers):
-        return Body.SKIP
+        return BodyUse.SKIP
     refresh = refresh_of(status, headers)
     if refresh is not None and refresh.delay <= LONGEST_DELAY and refresh.target:
-        return Body.DRAIN
-    return Body.READ if follow_html and may_be_html(headers) else Body.SKIP
+        return BodyUse.DRAIN
+    return BodyUse.READ if follow_html and may_be_html(headers) else BodyUse.SKIP
 
 
 def may_be_html(headers: Headers) -> bool:
-    """Says whether a body may be html: by its type, or because it has none and a browser would look."""
+    """Returns whether a body may be HTML: by its type, or because it has none and a browser would sniff."""
     types = headers.get(b"content-type")
     essence = types[-1].partition(b";")[0].strip().lower() if types else b""
     return essence in {b"", b"*/*", b"unknown/unknown", b"application/unknown", b"text/html", b"application/xhtml+xml"}
@@ -127,7 +128,7 @@ def may_be_html(headers: Headers) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Refresh:
-    """A parsed refresh: how long it waits, in seconds, and where it goes; an empty target is the page itself."""
+    """A parsed refresh: its delay in seconds, and its target; an empty target is the page itself."""
 
     delay: int
     target: str
@@ -167,8 +168,8 @@ def follow_refresh(
 ) -> Lead | DeadEnd | None:
     """Returns where a refresh leads from a document; None if it waits too long, runs a script, or only reloads.
 
-    A page that asks to be loaded again is the end of a chain, shown to a person who watches it, unless it has just set
-    a cookie (`reload_may_differ`): then it may be asking whether cookies work before it leads on.
+    A page that reloads itself is a landing, unless it has just set a cookie (`reload_may_differ`): then it may be
+    testing whether cookies work before it leads on.
     """
     if refresh.delay > LONGEST_DELAY:
         return None

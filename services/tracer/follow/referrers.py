@@ -1,17 +1,17 @@
-"""What a request says of the page it came from, by the Referrer Policy standard.
+"""Computes the Referer header of a request by the Referrer Policy standard.
 
-Only a page is a referrer: a refresh and a script redirect name the page they stand in. A walk itself comes from
-nowhere, and a `Location` hands on the referrer that its own request had, judged anew against the new target.
+Only a page is a referrer: a refresh and a script redirect name the page that contains them. The first request of a walk
+has none, and a `Location` passes on the referrer of its own request, judged anew against the new target.
 """
 
 from dataclasses import dataclass
 
 from services.tracer.follow.urls import Url
-from services.tracer.model import Headers
+from services.tracer.model.exchange import Headers
 
 DEFAULT_POLICY = "strict-origin-when-cross-origin"
 _LONGEST = 4096
-"""Characters; of a longer referrer only the origin is told."""
+"""Characters; of a longer referrer only the origin is sent."""
 
 _POLICIES = frozenset(
     {
@@ -36,14 +36,14 @@ _LEGACY = {
 
 @dataclass(frozen=True, slots=True)
 class Referrer:
-    """The page that a request came from, and how much of it may be told."""
+    """The page that a request came from, and the policy that limits what is sent of it."""
 
     page: Url
     policy: str
 
 
 def policy_of_headers(headers: Headers) -> str:
-    """Returns the policy that a response declares in its headers: the last one that is known; empty without one."""
+    """Returns the policy that a response declares in its headers: the last known one; empty without one."""
     words = [
         word.strip().lower()
         for value in headers.get(b"referrer-policy", ())
@@ -53,14 +53,14 @@ def policy_of_headers(headers: Headers) -> str:
 
 
 def policy_of_meta(content: str) -> str:
-    """Returns the policy that a meta element declares; empty for a word that is none."""
+    """Returns the policy that a meta element declares; empty for an unknown word."""
     word = content.strip("\t\n\f\r ").lower()
     word = _LEGACY.get(word, word)
     return word if word in _POLICIES else ""
 
 
 def header_value(referrer: Referrer | None, target: Url) -> str:
-    """Returns what the Referer header says to a target; empty if there is to be none."""
+    """Returns the value of the Referer header for a request to `target`; empty if none is sent."""
     if referrer is None:
         return ""
     page, policy = referrer.page, referrer.policy

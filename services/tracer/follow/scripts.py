@@ -6,8 +6,8 @@ conditions and handlers of clicks; following one of those would walk off the lan
 where nothing decides whether it runs: at the top level, in a function that is called where it stands, in one that
 waits for the page to load, or in a timer of at most 10 seconds.
 
-The script is cut into tokens once and read once, so its cost is linear in its length. A script that does not come apart
-into whole tokens and balanced brackets has a syntax error, and a browser runs nothing of it.
+The script is split into lexical tokens once and read once, so the cost is linear in its length. A script without
+complete tokens and balanced brackets has a syntax error, and a browser runs nothing of it.
 """
 
 import re
@@ -15,13 +15,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 LONGEST_SCRIPT = 16 * 1024
-"""Characters; a script that only redirects is short, and reading a long one would hold up other walks."""
+"""Characters; a script that only redirects is short, and reading a long one would delay other walks."""
 
 _LONGEST_TIMER = 10_000
 
 _CHEAP = re.compile(r"location\s*(?:\.\s*href\s*)?=|location\s*\.\s*(?:replace|assign)\s*\(")
 
-# Every alternative takes what it begins, whole or not, and gives nothing back: no input is looked at twice.
+# Every alternative consumes what it begins, complete or not, and never backtracks: no input is read twice.
 _TOKEN = re.compile(
     r"""
     (?P<space>[^\S\r\n\u2028\u2029]++|//[^\r\n]*+|<!--[^\r\n]*+)
@@ -50,12 +50,12 @@ _CONTINUATIONS = frozenset({"\n", "\r", "\r\n", "\u2028", "\u2029"})
 
 @dataclass(frozen=True, slots=True)
 class ScriptRedirect:
-    """A redirect that a script states plainly."""
+    """A redirect that a script states as a literal."""
 
     target: str
     """The string literal, unescaped."""
     snippet: str
-    """The statement as it stands."""
+    """The statement as written."""
 
 
 @dataclass(slots=True)
@@ -78,17 +78,17 @@ _END = _Token(";", -1, new_line=True)
 @dataclass(slots=True)
 class _Block:
     certain: bool
-    """Whether what stands here always runs."""
+    """Whether statements in it always run."""
     is_function: bool
 
 
 def may_redirect(script: str) -> bool:
-    """Says, at a small part of the cost of reading it, whether a script may redirect."""
+    """Returns whether a script may redirect, at a small part of the cost of reading it."""
     return len(script) <= LONGEST_SCRIPT and _CHEAP.search(script) is not None
 
 
 def find_redirect(script: str) -> ScriptRedirect | None:
-    """Returns the first redirect that always runs; None if there is none, or the script is too long to be one."""
+    """Returns the first redirect that always runs; None without one, and for a script that is too long."""
     if not may_redirect(script):
         return None
     tokens = _tokens(script)
@@ -96,7 +96,7 @@ def find_redirect(script: str) -> ScriptRedirect | None:
 
 
 def _tokens(script: str) -> list[_Token] | None:
-    """Cuts a script into tokens and pairs its brackets; None if that does not work out."""
+    """Splits a script into lexical tokens and pairs its brackets; None if it has a syntax error."""
     tokens: list[_Token] = []
     open_brackets: list[int] = []
     new_line = False
@@ -129,7 +129,7 @@ def _tokens(script: str) -> list[_Token] | None:
 
 
 def _may_begin_regex(script: str, at: int, tokens: Sequence[_Token]) -> bool:
-    """Says whether a slash begins a regular expression: where a value is expected, not behind one."""
+    """Returns whether a slash begins a regular expression: it does where a value is expected."""
     if script[at] != "/":
         return False
     before = tokens[-1].text if tokens else ""
@@ -137,7 +137,7 @@ def _may_begin_regex(script: str, at: int, tokens: Sequence[_Token]) -> bool:
 
 
 class _Reader:
-    """Reads the tokens of one script."""
+    """Reads the lexical tokens of one script."""
 
     def __init__(self, script: str, tokens: Sequence[_Token]) -> None:
         self._script = script
@@ -170,7 +170,7 @@ class _Reader:
         return self._tokens[index].new_line and (before[0].isalnum() or before[0] in "\"'_$") and before != "else"
 
     def _redirect(self, index: int) -> ScriptRedirect | None:
-        """Reads `location = "…"` and its likes at the beginning of a statement."""
+        """Reads `location = "…"` and its variants at the beginning of a statement."""
         at = index
         while self._text(at) in _OWNERS and self._text(at + 1) == ".":
             at += 2
@@ -219,7 +219,7 @@ class _Reader:
         return delay.isdecimal() and len(delay) < 10 and int(delay) <= _LONGEST_TIMER
 
     def _block(self, brace: int, *, outer: _Block) -> _Block:
-        """Returns what is known of the block that a brace opens."""
+        """Returns the block that a brace opens."""
         function = self._function_before(brace)
         if function is None:
             plain = self._text(brace - 1) in _BOUNDARIES or self._text(brace - 1) in {"try", "finally"}
@@ -245,7 +245,7 @@ class _Reader:
         return at - 1 if self._text(at - 1) == "async" else at
 
     def _is_called(self, function: int, end: int) -> bool:
-        """Says whether a function, from its first token to its last brace, is sure to be called."""
+        """Returns whether a function, from its first token to its last brace, is certainly called."""
         before = self._text(function - 1)
         if before in _PREFIXES and self._text(function - 2) in _BOUNDARIES:
             following = self._text(end + 1)
@@ -261,14 +261,14 @@ class _Reader:
         return False
 
     def _statement_of(self, index: int) -> bool:
-        """Says whether a name, with `window.` or its likes before it or not, begins a statement."""
+        """Returns whether a name, with or without `window.` and its like before it, begins a statement."""
         while self._text(index - 1) == "." and self._text(index - 2) in _OWNERS:
             index -= 2
         return self._begins_statement(index)
 
 
 def _leave(blocks: list[_Block]) -> None:
-    """Notes that what follows in the same function may never be reached."""
+    """Records that the rest of the function may never run."""
     for block in reversed(blocks):
         block.certain = False
         if block.is_function:
@@ -276,7 +276,7 @@ def _leave(blocks: list[_Block]) -> None:
 
 
 def unescape(literal: str) -> str:
-    """Returns what a JavaScript string literal, quotes included, stands for."""
+    """Returns the value of a JavaScript string literal, which includes its quotes."""
 
     def one(match: re.Match[str]) -> str:
         code = match[1] or match[2] or match[3]

@@ -1,11 +1,11 @@
-"""URLs as the WHATWG URL standard has them, and their parameters byte for byte."""
+"""Parses URLs by the WHATWG URL standard, and their parameters byte for byte."""
 
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 import ada_url
 
-from services.tracer.model import Parameter
+from services.tracer.model.report import Parameter
 
 WEB_SCHEMES = frozenset({"http", "https"})
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -18,11 +18,11 @@ class Url(NamedTuple):
     scheme: str
     """Lower case, without the colon."""
     host: str
-    """Lower case and in ASCII; an IPv6 literal has its brackets; empty for a URL that is not of the web."""
+    """Lower-case ASCII, an IPv6 literal in brackets; empty unless the scheme is http or https."""
     port: int
-    """The effective port; 0 for a URL that is not of the web."""
+    """The effective port; 0 unless the scheme is http or https."""
     fragment: str | None
-    """What follows `#`; None without one, which differs from an empty one when it is inherited."""
+    """The text after `#`; None without a `#`, which differs from an empty fragment when it is inherited."""
 
     @property
     def origin(self) -> tuple[str, str, int]:
@@ -31,18 +31,18 @@ class Url(NamedTuple):
 
     @property
     def authority(self) -> str:
-        """The host and port as they stand in a Host header: no port where it is the default."""
+        """The host and port as in a Host header: without the port where it is the default."""
         return self.host if self.port == _DEFAULT_PORTS.get(self.scheme) else f"{self.host}:{self.port}"
 
     @property
     def request_target(self) -> str:
-        """The path and query as they stand in a request line."""
+        """The path and query as in a request line."""
         bare = self.href.partition("#")[0]
         return bare[bare.find("/", len(self.scheme) + 3) :]
 
     @property
     def credentials(self) -> tuple[bytes, bytes] | None:
-        """The user name and password of the URL, percent-decoded; None without any."""
+        """The user name and password of the URL, percent-decoded; None if it has neither."""
         if "@" not in self.href:
             return None
         userinfo, separator, _ = self._userinfo_and_host()
@@ -69,11 +69,11 @@ class Url(NamedTuple):
 
     @property
     def without_query(self) -> str:
-        """The URL without credentials, query and fragment: what logs and spans may show."""
+        """The URL without credentials, query and fragment, as logs and spans may show it."""
         return self.without_fragment.partition("?")[0]
 
     def with_fragment(self, fragment: str) -> "Url":
-        """Returns the URL with that fragment, as it stood elsewhere."""
+        """Returns the URL with `fragment`, which is already serialised."""
         return self._replace(href=f"{self.href.partition('#')[0]}#{fragment}", fragment=fragment)
 
     def _userinfo_and_host(self) -> tuple[str, str, str]:
@@ -85,9 +85,9 @@ class Url(NamedTuple):
 
 
 def parse(text: str, base: Url | None = None) -> Url | None:
-    """Parses text, relative to `base` if given, as the WHATWG URL standard does; None if it is no URL.
+    """Parses text by the WHATWG URL standard, relative to `base` if given; None if it is not a URL.
 
-    Lone surrogates, which no encoding has, make it no URL too.
+    Text with lone surrogates, which no encoding has, is not a URL either.
     """
     try:
         href = ada_url.normalize_url(text) if base is None else ada_url.join_url(base.href, text)
@@ -115,23 +115,23 @@ def _host_and_port(bare: str) -> tuple[str, str]:
 
 
 def parse_bytes(raw: bytes, base: Url | None = None) -> Url | None:
-    """Parses the bytes of a header as browsers do: those that are not ASCII are percent-encoded one by one.
+    """Parses the bytes of a header as browsers do: each non-ASCII byte is percent-encoded.
 
-    So UTF-8 comes out as UTF-8, other bytes survive as they were, and a host, which the standard percent-decodes,
-    still becomes punycode.
+    UTF-8 so stays UTF-8, other bytes survive unchanged, and a host, which the standard percent-decodes, still becomes
+    punycode.
     """
     return parse(escape(raw), base)
 
 
 def escape(raw: bytes) -> str:
-    """Returns bytes as ASCII text, those that are not ASCII percent-encoded one by one."""
+    """Returns bytes as ASCII text, each non-ASCII byte percent-encoded."""
     if raw.isascii():
         return raw.decode("ascii")
     return "".join(chr(byte) if byte < 0x80 else f"%{byte:02X}" for byte in raw)
 
 
 def parameters(url: Url) -> tuple[Parameter, ...]:
-    """Returns the parameters of the query, then those of the fragment, in order, with duplicates, nothing decoded."""
+    """Returns the parameters of the query, then those of the fragment: in order, with duplicates, not decoded."""
     bare, _, fragment = url.href.partition("#")
     query = bare.partition("?")[2]
     found = _pairs(query, in_fragment=False) if query else []
@@ -141,7 +141,7 @@ def parameters(url: Url) -> tuple[Parameter, ...]:
 
 
 def _query_of_fragment(fragment: str) -> str:
-    """Returns what a fragment says in the form of parameters: `#a=b` as well as `#/route?a=b`."""
+    """Returns the part of a fragment that has the form of parameters: of `#a=b` as well as of `#/route?a=b`."""
     before, mark, after = fragment.partition("?")
     if mark and "=" not in before:
         return after

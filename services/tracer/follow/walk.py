@@ -1,6 +1,6 @@
-"""The walk: one chain of redirects, hop by hop, from its URL to where it ends and why.
+"""Walks one chain of redirects, hop by hop, from its URL to where it ends.
 
-Each hop is reported the moment it is known; the result comes exactly once, last, whatever happens.
+Each hop is reported as soon as it is known; exactly one result follows, whatever happens.
 """
 
 import time
@@ -10,44 +10,33 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from libs.common.process import logs
+from libs.common.target_policy.policy import TargetPolicy
 from services.tracer.follow import html, redirects, referrers, urls
-from services.tracer.follow.guard import Refusal
 from services.tracer.follow.redirects import Dead, DeadEnd, Lead
 from services.tracer.follow.referrers import Referrer
 from services.tracer.follow.urls import Url
-from services.tracer.model import (
-    Blame,
-    Body,
-    Exchange,
-    Failure,
-    Fault,
-    Headers,
-    Hop,
-    HopKind,
-    Policy,
-    Proxy,
-    Result,
-    StopReason,
-    TraceRequest,
-)
+from services.tracer.model.exchange import BodyUse, Exchange, Headers
+from services.tracer.model.report import Blame, Failure, Hop, HopKind, Result, StopReason
+from services.tracer.model.request import Policy, Proxy, TraceRequest
 
 log = logs.get(__name__)
 
-Plan = Callable[[int, Headers], Body]
+Plan = Callable[[int, Headers], BodyUse]
+"""Decides from the status and the headers of a response what its body is used for."""
 
-CANCELLED = Fault(StopReason.CANCELLED, "CANCELLED", Blame.CALLER, "the walk was cancelled")
-SHUTTING_DOWN = Fault(StopReason.CANCELLED, "SHUTTING_DOWN", Blame.CALLER, "the server is shutting down")
+CANCELLED = Failure(StopReason.CANCELLED, "CANCELLED", Blame.CALLER, "the walk was cancelled")
+SHUTTING_DOWN = Failure(StopReason.CANCELLED, "SHUTTING_DOWN", Blame.CALLER, "the server is shutting down")
 
 
 class Session(Protocol):
     """One visitor: cookies and connections that no other walk shares."""
 
     async def fetch(self, url: Url, *, referrer: str, timeout: float, body_limit: int, plan: Plan) -> Exchange:
-        """Requests a URL once, following nothing; never raises for what a network or peer does."""
+        """Requests a URL once within `timeout` seconds and follows nothing; never raises for a network or a peer."""
         ...
 
-    def abort(self, fault: Fault) -> None:
-        """Ends the fetch that is under way, and every later one, with that fault."""
+    def abort(self, failure: Failure) -> None:
+        """Ends the fetch that is under way, and every later one, with that failure."""
         ...
 
 
@@ -55,30 +44,25 @@ class Fetcher(Protocol):
     """Opens sessions."""
 
     def session(self, proxy: Proxy | None, policy: Policy, until: float | None) -> AbstractContextManager[Session]:
-        """Opens a session; leaving it closes its sockets. Nothing leaves through the proxy after `until`."""
-        ...
+        """Opens a session; leaving it closes its sockets.
 
-
-class Guard(Protocol):
-    """Says which targets are refused."""
-
-    def refusal(self, url: Url) -> Refusal | None:
-        """Returns why a URL must not be reached; None if it may be."""
+        Nothing leaves through the proxy after `until`, in seconds of the monotonic clock.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How walks are taken by this process."""
+    """What all walks of this process have in common."""
 
     lease_margin: float = 0.5
     """Seconds before the end of a lease at which a walk leaves the proxy."""
     call_margin: float = 0.1
     """Seconds before the deadline of a call at which a walk ends, so that its result arrives in time."""
     app_schemes: frozenset[str] = redirects.APP_SCHEMES
-    """The schemes that open an app."""
+    """Schemes that open an app."""
     user_agent: str = "Mozilla/5.0 (compatible; Clicktrace/0.1; redirect tracer)"
-    """What a walk says of itself if its request does not say otherwise."""
+    """Sent by walks whose request names none."""
 
 
 class Walk:
@@ -88,19 +72,19 @@ class Walk:
         self,
         request: TraceRequest,
         fetcher: Fetcher,
-        guard: Guard,
+        targets: TargetPolicy,
         settings: Settings,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Prepares the walk; its total time starts now. `clock` is monotonic, in seconds."""
+        """Prepares the walk; its total time starts now. `clock` is monotonic and in seconds."""
         self._request = request
         self._fetcher = fetcher
-        self._guard = guard
+        self._targets = targets
         self._settings = settings
         self._clock = clock
         self._started = clock()
         self._session: Session | None = None
-        self._stopped: Fault | None = None
+        self._stopped: Failure | None = None
         self._hops = 0
         self._bytes = 0
         self._target_reached = False
@@ -110,14 +94,14 @@ class Walk:
         self._lease_end = None if lease is None else lease - settings.lease_margin
         self._deadline, self._too_late = self._earliest_end()
 
-    def stop(self, fault: Fault = CANCELLED) -> None:
-        """Ends the walk at once; its result still comes, and says so."""
-        self._stopped = self._stopped or fault
+    def stop(self, failure: Failure = CANCELLED) -> None:
+        """Ends the walk at once; its result still follows and carries `failure`."""
+        self._stopped = self._stopped or failure
         if self._session is not None:
             self._session.abort(self._stopped)
 
     async def events(self) -> AsyncGenerator[Hop | Result, None]:
-        """Yields every hop when it is known, then the result. Closing it early closes the sockets of the walk."""
+        """Yields each hop as soon as it is known, then the result. Closing the iterator closes the walk's sockets."""
         url = urls.parse(self._request.url)
         if url is None:
             yield self._result(self._request.url, _INVALID_START, None)
@@ -134,7 +118,7 @@ class Walk:
                 try:
                     hop, following = self._judge(url, await self._fetch(session, url))
                 except Exception:
-                    # A bug of ours must not cost the caller the hops it has, nor the result it waits for.
+                    # A bug of ours must cost the caller neither the hops it has nor the result it waits for.
                     log.exception("walk.failed", click_id=self._request.trace_id, host=url.host)
                     self._target_reached = True
                     yield self._result(url.href, _BUG, url)
@@ -145,29 +129,29 @@ class Walk:
                     return
                 url = following
 
-    def _may_not_fetch(self, url: Url) -> Fault | None:
+    def _may_not_fetch(self, url: Url) -> Failure | None:
         """Returns why a URL is not requested; None if it is."""
         if url.scheme not in urls.WEB_SCHEMES:
             if url.scheme in self._settings.app_schemes:
-                return Fault(StopReason.APP_LINK, "APP_LINK", Blame.TARGET, "the target opens an app")
+                return Failure(StopReason.APP_LINK, "APP_LINK", Blame.TARGET, "the target opens an app")
             message = "the target is neither of the web nor an app"
-            return Fault(StopReason.UNSUPPORTED_SCHEME, "UNSUPPORTED_SCHEME", Blame.TARGET, message)
+            return Failure(StopReason.UNSUPPORTED_SCHEME, "UNSUPPORTED_SCHEME", Blame.TARGET, message)
         limits = self._request.limits
         if len(url.href) > limits.max_url_bytes:
             message = f"the URL is longer than {limits.max_url_bytes} bytes"
-            return Fault(StopReason.URL_TOO_LARGE, "URL_TOO_LARGE", Blame.TARGET, message)
-        refused = self._guard.refusal(url)
+            return Failure(StopReason.URL_TOO_LARGE, "URL_TOO_LARGE", Blame.TARGET, message)
+        refused = self._targets.refusal(url.host)
         if refused is not None:
-            return Fault(StopReason.REFUSED_TARGET, refused.reason, Blame.TARGET, refused.message)
+            return Failure(StopReason.REFUSED_TARGET, refused.reason, Blame.TARGET, refused.message)
         if self._hops >= limits.max_hops:
             message = f"the chain is longer than {limits.max_hops} hops"
-            return Fault(StopReason.MAX_HOPS, "MAX_HOPS", Blame.CALLER, message)
+            return Failure(StopReason.MAX_HOPS, "MAX_HOPS", Blame.CALLER, message)
         if self._stopped is not None:
             return self._stopped
         return self._too_late if self._clock() >= self._deadline else None
 
-    def _earliest_end(self) -> tuple[float, Fault]:
-        """Returns when the walk must end, by the monotonic clock, and what it is called if it does."""
+    def _earliest_end(self) -> tuple[float, Failure]:
+        """Returns when the walk must end, in seconds of the monotonic clock, and the failure to report then."""
         request = self._request
         ends = [(self._started + request.limits.total_timeout, _TOTAL_TIMEOUT)]
         if request.call_deadline is not None:
@@ -176,7 +160,7 @@ class Walk:
             ends.append((self._lease_end, _LEASE_EXPIRING))
         return min(ends, key=lambda end: end[0])
 
-    def _plan(self, status: int, headers: Headers) -> Body:
+    def _plan(self, status: int, headers: Headers) -> BodyUse:
         return redirects.body_plan(status, headers, follow_html=self._request.policy.follow_html)
 
     async def _fetch(self, session: Session, url: Url) -> Exchange:
@@ -189,28 +173,28 @@ class Walk:
             body_limit=limits.max_body_bytes,
             plan=self._plan,
         )
-        fault = exchange.fault
-        if fault is not None and fault.stop is StopReason.HOP_TIMEOUT and remaining < limits.hop_timeout:
-            # Not the hop was too slow, but the walk was too late. Only in the first hop nothing else can have used up
-            # the time, so there the proxy keeps the blame for not even connecting.
-            keeps_blame = self._hops == 0 and fault.blame is Blame.PROXY
-            fault = replace(fault, stop=self._too_late.stop) if keeps_blame else self._too_late
-            return exchange._replace(fault=fault)
+        failure = exchange.failure
+        if failure is not None and failure.stop is StopReason.HOP_TIMEOUT and remaining < limits.hop_timeout:
+            # The walk ran out of time, not the hop. In the first hop nothing else can have used the time up, so there
+            # the proxy keeps the blame for not even connecting.
+            keeps_blame = self._hops == 0 and failure.blame is Blame.PROXY
+            failure = replace(failure, stop=self._too_late.stop) if keeps_blame else self._too_late
+            return exchange._replace(failure=failure)
         return exchange
 
-    def _judge(self, url: Url, exchange: Exchange) -> tuple[Hop, Url | Fault | None]:
-        """Returns the hop to report, and the next URL, or why the walk ends: None for a landing."""
+    def _judge(self, url: Url, exchange: Exchange) -> tuple[Hop, Url | Failure | None]:
+        """Returns the hop to report, and either the next URL or why the walk ends: None for a landing."""
         self._bytes += exchange.bytes_received + exchange.bytes_sent
         self._target_reached = self._target_reached or exchange.request_left
         set_cookies = _cookie_names(exchange.headers)
         new_cookie = not self._cookie_names.issuperset(set_cookies)
         self._cookie_names.update(set_cookies)
         lead: Lead | DeadEnd | None = None
-        fault = exchange.fault
-        if fault is None:
+        failure = exchange.failure
+        if failure is None:
             lead = self._lead(url, exchange, reload_may_differ=new_cookie)
         if isinstance(lead, DeadEnd):
-            fault = _DEAD_ENDS[lead.why]
+            failure = _DEAD_ENDS[lead.why]
         hop = Hop(
             number=self._hops,
             url=url.public,
@@ -223,17 +207,17 @@ class Walk:
             tls_version=exchange.tls_version,
             bytes=exchange.bytes_received,
             set_cookie_names=set_cookies,
-            error=fault.reason if fault is not None else exchange.body_error,
+            error=failure.reason if failure is not None else exchange.body_error,
             snippet=lead.snippet if isinstance(lead, Lead) else "",
             params=urls.parameters(url),
         )
         self._hops += 1
         if isinstance(lead, Lead):
             self._refer(url, exchange, lead)
-        return hop, lead.url if isinstance(lead, Lead) else fault
+        return hop, lead.url if isinstance(lead, Lead) else failure
 
     def _refer(self, url: Url, exchange: Exchange, lead: Lead) -> None:
-        """Notes what the next request says of where it comes from."""
+        """Records which page and policy the Referer of the next request is made from."""
         if lead.kind is HopKind.LOCATION and self._referrer is None:
             return
         declared = referrers.policy_of_headers(exchange.headers)
@@ -249,20 +233,18 @@ class Walk:
         types = exchange.headers.get(b"content-type", (b"",))
         return html.find_lead(exchange.body, types[-1], url, reload_may_differ=reload_may_differ)
 
-    def _result(self, final_url: str, fault: Fault | None, url: Url | None) -> Result:
-        failure = None
+    def _result(self, final_url: str, failure: Failure | None, url: Url | None) -> Result:
         host = url.host if url is not None else ""
         longest = self._request.limits.max_url_bytes
         if len(final_url) > longest:
-            # What is too long to follow is too long to send on; the stop says that it was.
+            # A URL that is too long to follow is too long to report; the stop reason says so.
             final_url, url = final_url[:longest], None
-        if fault is not None and fault.stop is not StopReason.APP_LINK:
-            failure = Failure(fault.reason, fault.blame, self._target_reached, fault.message)
         return Result(
             final_url=final_url,
-            stop_reason=StopReason.LANDING if fault is None else fault.stop,
+            stop_reason=StopReason.LANDING if failure is None else failure.stop,
             hops=self._hops,
-            failure=failure,
+            failure=None if failure is not None and failure.stop is StopReason.APP_LINK else failure,
+            target_reached=self._target_reached,
             params=urls.parameters(url) if url is not None else (),
             total_time=self._clock() - self._started,
             bytes=self._bytes,
@@ -270,21 +252,21 @@ class Walk:
         )
 
 
-_INVALID_START = Fault(StopReason.INVALID_LOCATION, "INVALID_URL", Blame.CALLER, "the URL to start from is no URL")
-_TOTAL_TIMEOUT = Fault(StopReason.TOTAL_TIMEOUT, "TOTAL_TIMEOUT", Blame.CALLER, "the walk took longer than it may")
-_LEASE_EXPIRING = Fault(
+_INVALID_START = Failure(StopReason.INVALID_LOCATION, "INVALID_URL", Blame.CALLER, "the URL to start from is no URL")
+_TOTAL_TIMEOUT = Failure(StopReason.TOTAL_TIMEOUT, "TOTAL_TIMEOUT", Blame.CALLER, "the walk took longer than it may")
+_LEASE_EXPIRING = Failure(
     StopReason.LEASE_EXPIRING, "LEASE_EXPIRING", Blame.CALLER, "the lease on the proxy was about to end"
 )
-_BUG = Fault(StopReason.INTERNAL, "INTERNAL_ERROR", Blame.CALLER, "the tracer failed; its log has the details")
+_BUG = Failure(StopReason.INTERNAL, "INTERNAL_ERROR", Blame.CALLER, "the tracer failed; its log has the details")
 
 _DEAD_ENDS = {
-    Dead.CONFLICTING_LOCATION: Fault(
+    Dead.CONFLICTING_LOCATION: Failure(
         StopReason.CONFLICTING_LOCATION,
         "CONFLICTING_LOCATION",
         Blame.TARGET,
         "the response has two different Locations",
     ),
-    Dead.INVALID_LOCATION: Fault(
+    Dead.INVALID_LOCATION: Failure(
         StopReason.INVALID_LOCATION, "INVALID_LOCATION", Blame.TARGET, "the response leads to what is no URL"
     ),
 }

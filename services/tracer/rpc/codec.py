@@ -1,4 +1,4 @@
-"""The contract's messages to and from the model; every fault of a request is found at once."""
+"""Converts the messages of the contract to and from the model; all violations of a request are reported at once."""
 
 import ipaddress
 import re
@@ -11,24 +11,16 @@ from clicktrace.tracer.v1 import tracer_pb2 as pb
 from libs.common.errors import Violation, invalid_request
 from libs.common.rpc import times
 from services.tracer.follow import urls
-from services.tracer.model import (
-    Failure,
-    Hop,
-    HopKind,
-    Limits,
-    Parameter,
-    Policy,
-    Protocol,
-    Proxy,
-    Result,
-    Timing,
-    TraceRequest,
-)
+from services.tracer.model.report import Failure, Hop, HopKind, Parameter, Result, Timing
+from services.tracer.model.request import Limits, Policy, Protocol, Proxy, TraceRequest
 
 MAX_HOPS = 100
 MAX_HOP_TIMEOUT = 60.0
+"""Seconds."""
 MAX_TOTAL_TIMEOUT = 300.0
+"""Seconds."""
 MAX_HOP_DELAY = 10.0
+"""Seconds."""
 _DEFAULTS = Limits()
 
 _PROTOCOLS = {
@@ -45,9 +37,10 @@ _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 def to_request(
     message: pb.TraceRequest, *, now: float, call_remaining: float | None, allow_direct: bool
 ) -> TraceRequest:
-    """Reads a request; `now` is the monotonic clock, `call_remaining` the seconds to the deadline of the call.
+    """Reads a request.
 
-    Raises ClicktraceError INVALID_ARGUMENT/INVALID_REQUEST with every faulty field.
+    `now` is the monotonic clock in seconds; `call_remaining` is the time to the deadline of the call in seconds, None
+    without a deadline. Raises ClicktraceError INVALID_ARGUMENT/INVALID_REQUEST with a violation for each wrong field.
     """
     faults = list(_faults(message, allow_direct=allow_direct))
     if faults:
@@ -182,7 +175,7 @@ _KINDS = {
 
 
 def from_event(event: Hop | Result, earlier: Iterable[Hop] = ()) -> pb.TraceEvent:
-    """Writes an event, with the hops that waited for it."""
+    """Writes an event, together with the hops that were held back for it."""
     message = pb.TraceEvent() if isinstance(event, Hop) else pb.TraceEvent(result=_from_result(event))
     for hop in earlier:
         _put_hop(message.earlier_hops.add(), hop)
@@ -192,7 +185,7 @@ def from_event(event: Hop | Result, earlier: Iterable[Hop] = ()) -> pb.TraceEven
 
 
 def _put_hop(message: pb.Hop, hop: Hop) -> None:
-    """Writes a hop field by field, in place: building it of parts costs five times as much, and there are many."""
+    """Writes a hop field by field, in place: building it from messages costs five times as much CPU."""
     message.index = hop.number
     message.url = hop.url
     message.status = hop.status
@@ -242,17 +235,17 @@ def _from_result(result: Result) -> pb.Result:
         final_url=result.final_url,
         stop_reason=result.stop_reason.name,
         hops=result.hops,
-        failure=_from_failure(result.failure) if result.failure else None,
+        failure=_from_failure(result.failure, target_reached=result.target_reached) if result.failure else None,
         params=map(_from_parameter, result.params),
         total_time=times.to_duration(result.total_time),
         bytes=result.bytes,
     )
 
 
-def _from_failure(failure: Failure) -> pb.Failure:
+def _from_failure(failure: Failure, *, target_reached: bool) -> pb.Failure:
     return pb.Failure(
         reason=failure.reason,
         blame=failure.blame.name,
-        target_reached=failure.target_reached,
+        target_reached=target_reached,
         message=failure.message,
     )

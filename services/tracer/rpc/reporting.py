@@ -1,23 +1,23 @@
-"""Telling of a walk: each hop at once or, where the caller allows that, in one message with what comes after it."""
+"""Sends the events of a walk: each hop at once or, if the caller allows a delay, in one message with later events."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Self
 
-from services.tracer.model import Hop, Result
+from services.tracer.model.report import Hop, Result
 
 Send = Callable[[Hop | Result, Sequence[Hop]], Awaitable[None]]
 
 
 class Report:
-    """Hands on what one walk reports, in order, while it is entered as an async context manager.
+    """Sends the events of one walk in order; an async context manager.
 
-    `send` takes an event, and the hops that waited for it.
+    `send` takes an event and the hops that were held back for it.
     """
 
     def __init__(self, send: Send, *, hop_delay: float) -> None:
-        """Prepares a report in which a hop waits at most `hop_delay` seconds."""
+        """Holds a hop back for at most `hop_delay` seconds; 0 sends each hop at once."""
         self._send = send
         self._hop_delay = hop_delay
         self._waiting: list[Hop] = []
@@ -30,14 +30,14 @@ class Report:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Drops what was not sent."""
+        """Drops hops that were not sent."""
         self._disarm()
         if self._flushing is not None:
             self._flushing.cancel()
             await asyncio.wait([self._flushing])
 
     async def hop(self, hop: Hop) -> None:
-        """Reports a hop, now or soon."""
+        """Sends a hop, at once or within `hop_delay` seconds."""
         if not self._hop_delay:
             await self._send(hop, ())
             return
@@ -48,7 +48,7 @@ class Report:
             self._timer = asyncio.get_running_loop().call_later(self._hop_delay, self._flush)
 
     async def result(self, result: Result) -> None:
-        """Reports the result, and with it the hops that wait."""
+        """Sends the result together with the hops that are held back."""
         self._disarm()
         await self._flushed()
         await self._send(result, self._taken())
@@ -63,7 +63,7 @@ class Report:
             await self._send(last, earlier)
 
     async def _flushed(self) -> None:
-        """Waits for hops that are on their way, and raises what went wrong with them."""
+        """Waits for hops that are being sent, and raises the error if sending failed."""
         if self._flushing is not None:
             await self._flushing
             self._flushing = None

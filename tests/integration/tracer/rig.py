@@ -16,16 +16,16 @@ from libs.common.process.settings import Address
 from libs.common.rpc import times
 from libs.common.rpc.client import channel
 from libs.common.rpc.server import Server
+from libs.common.target_policy.policy import TargetPolicy
 from services.tracer.fetch.driver import Driver
 from services.tracer.fetch.session import Fetcher, TlsTrust
 from services.tracer.follow import walk
-from services.tracer.follow.guard import Guard
-from services.tracer.rpc.tracer import Tracer
+from services.tracer.rpc.servicer import Tracer
 
 CERTIFICATES = Path(__file__).parent / "certificates"
 LOOPBACK = ipaddress.ip_network("127.0.0.0/8")
 TRUST = TlsTrust(str(CERTIFICATES / "ca.pem"))
-OPEN_GUARD = Guard(
+OPEN_POLICY = TargetPolicy(
     allowed_networks=[ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0")], allowed_hosts=["*"]
 )
 """Refuses nothing: scripted proxies lead every target to a server of the test."""
@@ -78,7 +78,7 @@ class Walked:
 
     @property
     def blame(self) -> str:
-        """Whose fault it was, if something went wrong."""
+        """Whose failure it was, if something went wrong."""
         return pb.Failure.Blame.Name(self.result.failure.blame) if self.result.HasField("failure") else ""
 
 
@@ -144,7 +144,7 @@ class Rig:
 @asynccontextmanager
 async def serving(
     *,
-    guard: Guard = OPEN_GUARD,
+    targets: TargetPolicy = OPEN_POLICY,
     trust: TlsTrust = TRUST,
     settings: walk.Settings | None = None,
     max_traces: int = 1000,
@@ -155,8 +155,8 @@ async def serving(
     """Serves a tracer, wired as `main` does, for as long as the context lasts."""
     async with Driver() as driver:
         tracer = Tracer(
-            Fetcher(driver, guard, trust),
-            guard,
+            Fetcher(driver, targets, trust),
+            targets,
             settings or walk.Settings(),
             max_traces=max_traces,
             allow_direct=allow_direct,

@@ -10,13 +10,19 @@ from clicktrace.tracer.v1 import tracer_pb2 as pb
 from services.tracer.fetch import response
 from services.tracer.fetch.session import DRAIN_SECONDS
 from services.tracer.follow import html, redirects
-from services.tracer.model import Limits
+from services.tracer.model.request import Limits
 from services.tracer.rpc import codec
 from services.tracer.settings import TracerSettings
 
 ROOT = Path(__file__).parents[3]
 STOPS = set(pb.Result.StopReason.DESCRIPTOR.values_by_name)
-SOURCES = ("fetch/faults", "follow/guard", "follow/walk", "fetch/session", "rpc/tracer")
+SOURCES = (
+    "libs/common/target_policy/policy",
+    "services/tracer/fetch/failures",
+    "services/tracer/fetch/session",
+    "services/tracer/follow/walk",
+    "services/tracer/rpc/servicer",
+)
 
 
 @cache
@@ -38,9 +44,7 @@ def test_every_reason_is_explained_and_no_other() -> None:
     known = {
         name
         for source in SOURCES
-        for name in re.findall(
-            r'"([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)"', (ROOT / "services" / "tracer" / f"{source}.py").read_text()
-        )
+        for name in re.findall(r'"([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)"', (ROOT / f"{source}.py").read_text())
     }
     assert known <= said
     assert said - known - STOPS == {"INVALID_REQUEST"}

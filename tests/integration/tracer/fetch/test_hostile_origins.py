@@ -5,7 +5,7 @@ Covers the rows of bad_inputs that a tracer meets; a test checks that none is le
 
 import pytest
 
-from services.tracer.follow.guard import Guard
+from libs.common.target_policy.policy import TargetPolicy
 from tests.integration.tracer import outside
 from tests.integration.tracer.hostile import ORIGINS
 from tests.integration.tracer.outside import Row
@@ -155,7 +155,7 @@ async def test_a_target_that_is_not_public_is_refused(row: Row, way: str) -> Non
     async def respond(_request: Request, _wire: Wire) -> bytes:
         return first
 
-    async with serving(guard=Guard()) as rig, Origin(respond) as origin, ForwardProxy(origin) as proxy:
+    async with serving(targets=TargetPolicy()) as rig, Origin(respond) as origin, ForwardProxy(origin) as proxy:
         if way == "entry" and row["id"] == "ssrf-llzone":
             return  # No URL, so no request to begin with; test_requests has such.
         walked = await rig.client.trace(target if way == "entry" else "http://a.test/", http_proxy(proxy.port))

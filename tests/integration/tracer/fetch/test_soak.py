@@ -13,10 +13,11 @@ from clicktrace.tracer.v1 import tracer_pb2 as pb
 from services.tracer.fetch.driver import Driver
 from services.tracer.fetch.session import Fetcher, Session
 from services.tracer.follow.walk import Settings, Walk
-from services.tracer.model import Limits, Proxy, Result, TraceRequest
+from services.tracer.model.report import Result
+from services.tracer.model.request import Limits, Proxy, TraceRequest
 from tests.integration.tracer import outside
 from tests.integration.tracer.hostile import ORIGINS
-from tests.integration.tracer.rig import OPEN_GUARD, TRUST, Client, http_proxy, server_tls
+from tests.integration.tracer.rig import OPEN_POLICY, TRUST, Client, http_proxy, server_tls
 from tests.support.origin import Origin, Request, Wire, page, redirect
 from tests.support.scripted_proxy import ForwardProxy, Intercept
 
@@ -124,7 +125,7 @@ async def soak(walks: int, batch: Callable[[Fetcher], Awaitable[None]], *servers
         return resident_bytes()
 
     async with Driver() as driver:
-        fetcher = Fetcher(driver, OPEN_GUARD, TRUST)
+        fetcher = Fetcher(driver, OPEN_POLICY, TRUST)
         at_first = open_descriptors(), len(asyncio.all_tasks())
         before = await rounds(5)
         after = await rounds(walks // AT_ONCE)
@@ -152,7 +153,7 @@ async def respond(request: Request, wire: Wire) -> bytes | None:
 
 async def walk(fetcher: Fetcher, request: TraceRequest) -> Result:
     """Takes a walk to its end."""
-    events = [event async for event in Walk(request, fetcher, OPEN_GUARD, Settings()).events()]
+    events = [event async for event in Walk(request, fetcher, OPEN_POLICY, Settings()).events()]
     assert isinstance(events[-1], Result)
     return events[-1]
 
@@ -162,7 +163,7 @@ async def leave_after_the_first_hop(fetcher: Fetcher, request: TraceRequest) -> 
     first_hop = asyncio.Event()
 
     async def take() -> None:
-        async with aclosing(Walk(request, fetcher, OPEN_GUARD, Settings()).events()) as events:
+        async with aclosing(Walk(request, fetcher, OPEN_POLICY, Settings()).events()) as events:
             async for _ in events:
                 first_hop.set()
 
@@ -210,7 +211,7 @@ async def test_failed_walks_leave_nothing_behind(walks: int) -> None:
 
 async def test_a_walk_leaves_no_cycles_for_the_garbage_collector() -> None:
     async with Origin(respond) as origin, Driver() as driver:
-        fetcher = Fetcher(driver, OPEN_GUARD, TRUST)
+        fetcher = Fetcher(driver, OPEN_POLICY, TRUST)
         requests = [TraceRequest("t", f"http://127.0.0.1:{origin.port}/{path}") for path in ("page", "reset")]
         gc.collect()
         gc.disable()

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.tracer.fetch.response import DRAIN_BYTES, MAX_HEADER_BYTES, Collector
-from services.tracer.model import Body, Headers
+from services.tracer.model.exchange import BodyUse, Headers
 
 ABORT = -1
 
@@ -19,8 +19,8 @@ class Drained:
         self.times += 1
 
 
-def collector(use: Body = Body.READ, *, limit: int = 100, drained: Drained | None = None) -> Collector:
-    def plan(_status: int, _headers: Headers) -> Body:
+def collector(use: BodyUse = BodyUse.READ, *, limit: int = 100, drained: Drained | None = None) -> Collector:
+    def plan(_status: int, _headers: Headers) -> BodyUse:
         return use
 
     made = Collector(drained or Drained())
@@ -50,7 +50,7 @@ def test_nothing_is_left_of_the_response_before() -> None:
     feed(taker, b"HTTP/1.1 302 F\r\n", b"Location: /x\r\n", b"\r\n")
     taker.body_part(b"body")
     taker.before_request()
-    taker.begin(lambda _status, _headers: Body.READ, 100)
+    taker.begin(lambda _status, _headers: BodyUse.READ, 100)
     assert (taker.status, taker.headers, taker.body, taker.complete, taker.request_left) == (0, {}, b"", False, False)
 
 
@@ -77,7 +77,7 @@ def test_a_status_that_is_none_ends_it() -> None:
 
 
 def test_switching_protocols_is_final() -> None:
-    taker = collector(Body.SKIP)
+    taker = collector(BodyUse.SKIP)
     assert feed(taker, b"HTTP/1.1 101 S\r\n", b"Upgrade: x\r\n", b"\r\n") == ABORT
     assert taker.complete
 
@@ -89,7 +89,7 @@ def test_trailers_are_not_headers() -> None:
 
 
 def test_a_body_that_is_not_wanted_ends_the_transfer_at_its_headers() -> None:
-    assert feed(collector(Body.SKIP), b"HTTP/1.1 200 OK\r\n", b"\r\n") == ABORT
+    assert feed(collector(BodyUse.SKIP), b"HTTP/1.1 200 OK\r\n", b"\r\n") == ABORT
 
 
 def test_a_body_is_cut_at_its_limit_to_the_byte() -> None:
@@ -102,7 +102,7 @@ def test_a_body_is_cut_at_its_limit_to_the_byte() -> None:
 
 def test_a_body_that_is_drained_is_dropped_and_bounded() -> None:
     drained = Drained()
-    taker = collector(Body.DRAIN, drained=drained)
+    taker = collector(BodyUse.DRAIN, drained=drained)
     feed(taker, b"HTTP/1.1 302 F\r\n", b"\r\n")
     assert drained.times == 1
     assert taker.body_part(bytes(DRAIN_BYTES)) is None

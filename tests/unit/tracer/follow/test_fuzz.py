@@ -11,7 +11,8 @@ from services.tracer.fetch.response import MAX_HEADER_BYTES, Collector
 from services.tracer.follow import html, redirects, referrers, scripts, urls
 from services.tracer.follow.redirects import DeadEnd, Lead
 from services.tracer.follow.walk import _cookie_names
-from services.tracer.model import Body, Headers, HopKind
+from services.tracer.model.exchange import BodyUse, Headers
+from services.tracer.model.report import HopKind
 
 THOROUGH = settings(max_examples=400, deadline=None)
 
@@ -216,7 +217,7 @@ def test_a_response_head(status: int, lines: list[tuple[bytes, bytes]], reload_m
     plan = redirects.body_plan(status, headers, follow_html=True)
     if isinstance(lead, Lead) and lead.kind is HopKind.LOCATION:
         assert status in redirects.REDIRECT_STATUSES
-        assert plan is Body.DRAIN
+        assert plan is BodyUse.DRAIN
     assert referrers.policy_of_headers(headers) in {"", *referrers._POLICIES}
     assert all(name and len(name) <= 200 for name in _cookie_names(headers))
 
@@ -260,11 +261,11 @@ LINES = st.lists(
 
 
 @THOROUGH
-@given(LINES, st.lists(st.binary(max_size=50), max_size=5), st.sampled_from(Body), st.integers(1, 60))
-def test_header_lines_and_parts_of_a_body(lines: list[bytes], parts: list[bytes], use: Body, limit: int) -> None:
+@given(LINES, st.lists(st.binary(max_size=50), max_size=5), st.sampled_from(BodyUse), st.integers(1, 60))
+def test_header_lines_and_parts_of_a_body(lines: list[bytes], parts: list[bytes], use: BodyUse, limit: int) -> None:
     asked: list[int] = []
 
-    def plan(status: int, headers: Headers) -> Body:
+    def plan(status: int, headers: Headers) -> BodyUse:
         asked.append(status)
         assert all(name == name.strip().lower() for name in headers)
         return use
@@ -276,12 +277,12 @@ def test_header_lines_and_parts_of_a_body(lines: list[bytes], parts: list[bytes]
             break
     assert len(asked) == collector.complete <= 1
     assert not collector.complete or 200 <= collector.status <= 999 or collector.status == 101
-    if not collector.complete or collector.use is Body.SKIP:
+    if not collector.complete or collector.use is BodyUse.SKIP:
         return
     for part in parts:
         if collector.body_part(part) is not None:
             break
-    if use is Body.READ:
+    if use is BodyUse.READ:
         assert b"".join(parts).startswith(collector.body)
         assert len(collector.body) <= limit
 
@@ -289,7 +290,7 @@ def test_header_lines_and_parts_of_a_body(lines: list[bytes], parts: list[bytes]
 @given(st.integers(1, 20_000))
 def test_headers_end_at_their_bound(size: int) -> None:
     collector = Collector(lambda: None)
-    collector.begin(lambda _status, _headers: Body.READ, 1)
+    collector.begin(lambda _status, _headers: BodyUse.READ, 1)
     collector.header(b"HTTP/1.1 200 OK\r\n")
     line = b"x" * size + b"\r\n"
     taken = 17

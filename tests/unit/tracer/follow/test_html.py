@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from services.tracer.follow import html, urls
 from services.tracer.follow.redirects import Dead, DeadEnd, Lead
-from services.tracer.model import HopKind
+from services.tracer.model.report import HopKind
 
 DOCUMENT = urls.parse("http://a.test/dir/page?x=1")
 assert DOCUMENT is not None

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from services.tracer.follow import redirects, urls
 from services.tracer.follow.redirects import Dead, DeadEnd, Lead, Refresh
-from services.tracer.model import Body, Headers, HopKind
+from services.tracer.model.exchange import BodyUse, Headers
+from services.tracer.model.report import HopKind
 
 DOCUMENT = urls.parse("http://a.test/dir/page?x=1#frag")
 assert DOCUMENT is not None
@@ -105,21 +106,21 @@ def test_a_refresh_that_is_no_url() -> None:
 @pytest.mark.parametrize(
     ("status", "headers", "follow_html", "plan"),
     [
-        (302, [(b"location", b"/x"), (b"content-type", b"text/html")], True, Body.DRAIN),
-        (302, [(b"content-type", b"text/html")], True, Body.READ),
-        (302, [(b"location", b""), (b"content-type", b"text/html")], True, Body.READ),
-        (200, [(b"refresh", b"0;url=/x"), (b"content-type", b"text/html")], True, Body.DRAIN),
-        (200, [(b"content-type", b"Text/HTML; charset=x")], True, Body.READ),
-        (200, [(b"content-type", b"text/html")], False, Body.SKIP),
-        (200, [], True, Body.READ),
-        (200, [(b"content-type", b"application/xhtml+xml")], True, Body.READ),
-        (200, [(b"content-type", b"application/json")], True, Body.SKIP),
-        (204, [(b"content-type", b"text/html")], True, Body.SKIP),
-        (404, [(b"content-type", b"text/html")], True, Body.READ),
+        (302, [(b"location", b"/x"), (b"content-type", b"text/html")], True, BodyUse.DRAIN),
+        (302, [(b"content-type", b"text/html")], True, BodyUse.READ),
+        (302, [(b"location", b""), (b"content-type", b"text/html")], True, BodyUse.READ),
+        (200, [(b"refresh", b"0;url=/x"), (b"content-type", b"text/html")], True, BodyUse.DRAIN),
+        (200, [(b"content-type", b"Text/HTML; charset=x")], True, BodyUse.READ),
+        (200, [(b"content-type", b"text/html")], False, BodyUse.SKIP),
+        (200, [], True, BodyUse.READ),
+        (200, [(b"content-type", b"application/xhtml+xml")], True, BodyUse.READ),
+        (200, [(b"content-type", b"application/json")], True, BodyUse.SKIP),
+        (204, [(b"content-type", b"text/html")], True, BodyUse.SKIP),
+        (404, [(b"content-type", b"text/html")], True, BodyUse.READ),
     ],
 )
 def test_what_a_body_is_good_for(
-    status: int, headers: list[tuple[bytes, bytes]], follow_html: bool, plan: Body
+    status: int, headers: list[tuple[bytes, bytes]], follow_html: bool, plan: BodyUse
 ) -> None:
     assert redirects.body_plan(status, by_name(headers), follow_html=follow_html) is plan
 

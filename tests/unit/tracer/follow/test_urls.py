@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from services.tracer.follow import urls
 from services.tracer.follow.urls import Url
-from services.tracer.model import Parameter
+from services.tracer.model.report import Parameter
 
 BASE = urls.parse("http://user:pw@base.test/dir/page?x=1#frag")
 assert BASE is not None

@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from services.tracer.follow.guard import Guard
+from libs.common.target_policy.policy import TargetPolicy
 from services.tracer.follow.urls import Url
 from services.tracer.follow.walk import Plan, Settings, Walk
-from services.tracer.model import Exchange, Fault, Hop, Policy, Proxy, Result, StopReason, Timing, TraceRequest
+from services.tracer.model.exchange import Exchange
+from services.tracer.model.report import Failure, Hop, Result, StopReason, Timing
+from services.tracer.model.request import Policy, Proxy, TraceRequest
 
 
 class BrokenAtTheSecond:
@@ -33,7 +35,7 @@ class BrokenAtTheSecond:
             headers={b"location": [b"/next"]},
             body=b"",
             body_error="",
-            fault=None,
+            failure=None,
             request_left=True,
             timing=Timing(total=0.1),
             remote_address="",
@@ -43,26 +45,26 @@ class BrokenAtTheSecond:
             bytes_sent=5,
         )
 
-    def abort(self, fault: Fault) -> None:
-        raise AssertionError(fault)
+    def abort(self, failure: Failure) -> None:
+        raise AssertionError(failure)
 
 
 async def test_a_bug_becomes_a_result_that_keeps_the_hops() -> None:
     fetcher = BrokenAtTheSecond()
-    walk = Walk(TraceRequest("t", "http://a.test/"), fetcher, Guard(), Settings())
+    walk = Walk(TraceRequest("t", "http://a.test/"), fetcher, TargetPolicy(), Settings())
     hop, result = [event async for event in walk.events()]
     assert isinstance(hop, Hop)
     assert isinstance(result, Result)
     assert hop.next_url == "http://a.test/next"
     assert result.stop_reason is StopReason.INTERNAL
     assert result.failure is not None
-    assert result.failure.target_reached
+    assert result.target_reached
     assert (result.hops, result.bytes, fetcher.closed) == (1, 15, 1)
 
 
 async def test_a_walk_that_is_left_early_closes_its_session() -> None:
     fetcher = BrokenAtTheSecond()
-    events = Walk(TraceRequest("t", "http://a.test/"), fetcher, Guard(), Settings()).events()
+    events = Walk(TraceRequest("t", "http://a.test/"), fetcher, TargetPolicy(), Settings()).events()
     await anext(events)
     await events.aclose()
     assert fetcher.closed == 1
@@ -70,7 +72,8 @@ async def test_a_walk_that_is_left_early_closes_its_session() -> None:
 
 async def test_a_start_that_is_no_url_still_gets_its_result() -> None:
     fetcher = BrokenAtTheSecond()
-    (result,) = [event async for event in Walk(TraceRequest("t", "http://["), fetcher, Guard(), Settings()).events()]
+    walk = Walk(TraceRequest("t", "http://["), fetcher, TargetPolicy(), Settings())
+    (result,) = [event async for event in walk.events()]
     assert isinstance(result, Result)
     assert result.stop_reason is StopReason.INVALID_LOCATION
     assert fetcher.asked == 0
@@ -80,7 +83,7 @@ async def test_the_clock_of_the_walk_is_its_own() -> None:
     """Time that passes before the first event is read counts: the lease was running."""
     moments = iter([0.0, 100.0, 100.0, 100.0])
     request = TraceRequest("t", "http://a.test/", lease_deadline=50.0)
-    walk = Walk(request, BrokenAtTheSecond(), Guard(), Settings(), clock=lambda: next(moments))
+    walk = Walk(request, BrokenAtTheSecond(), TargetPolicy(), Settings(), clock=lambda: next(moments))
     (result,) = [event async for event in walk.events()]
     assert isinstance(result, Result)
     assert result.stop_reason in {StopReason.LEASE_EXPIRING, StopReason.TOTAL_TIMEOUT}

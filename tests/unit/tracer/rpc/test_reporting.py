@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from services.tracer.model import Hop, Result, StopReason, Timing
+from services.tracer.model.report import Hop, Result, StopReason, Timing
 from services.tracer.rpc.reporting import Report
 
-RESULT = Result("http://end.test/", StopReason.LANDING, 2, None, (), total_time=0.2, bytes=400)
+RESULT = Result("http://end.test/", StopReason.LANDING, 2, None, True, (), total_time=0.2, bytes=400)
 
 
 def hop(index: int) -> Hop:

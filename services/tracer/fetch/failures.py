@@ -1,4 +1,4 @@
-"""What the errors of libcurl mean for a walk: which stop, which reason, and whose fault.
+"""What the errors of libcurl mean for a walk: which stop, which reason, and whose failure.
 
 Blame decides whether an IP loses health and whether another one is tried, so doubt goes to the target: a broken offer
 must not empty the pool. What a proxy says about the way behind it (502 and 504 to CONNECT, SOCKS 3 to 6) is about the
@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import pycurl
 
-from services.tracer.model import Blame, Fault, StopReason
+from services.tracer.model.report import Blame, Failure, StopReason
 
 # Codes that pycurl has no names for.
 _E_PROXY = 97
@@ -85,8 +85,10 @@ _SOCKS = {
 }
 
 
-HEADERS_TOO_LARGE = Fault(StopReason.HEADERS_TOO_LARGE, "HEADERS_TOO_LARGE", _T, "the headers are larger than is read")
-MALFORMED_RESPONSE = Fault(
+HEADERS_TOO_LARGE = Failure(
+    StopReason.HEADERS_TOO_LARGE, "HEADERS_TOO_LARGE", _T, "the headers are larger than is read"
+)
+MALFORMED_RESPONSE = Failure(
     StopReason.PROTOCOL_ERROR, "MALFORMED_RESPONSE", _T, "the response is not HTTP as it should be"
 )
 
@@ -114,13 +116,13 @@ class Breakdown:
     verify_result: int
     proxy_verify_result: int
     dial_refused: bool
-    """Whether the guard refused an address at the moment it was to be dialled."""
+    """Whether the targets refused an address at the moment it was to be dialled."""
 
 
-def fault_of(down: Breakdown) -> Fault:
+def failure_of(down: Breakdown) -> Failure:
     """Returns what a broken transfer means; for a response whose headers were not whole, or that took too long."""
     if down.dial_refused:
-        return Fault(
+        return Failure(
             StopReason.REFUSED_TARGET, "SPECIAL_ADDRESS", _T, "the name leads to an address that is not public"
         )
     if down.code == pycurl.E_OPERATION_TIMEDOUT:
@@ -135,26 +137,26 @@ def fault_of(down: Breakdown) -> Fault:
         return _target(*_CONNECTION[down.code])
     if down.code in _MALFORMED_CODES:
         return _malformed(down)
-    return Fault(
+    return Failure(
         StopReason.INTERNAL, "ENGINE_FAILED", Blame.CALLER, f"the engine failed in a way it should not: {down.code}"
     )
 
 
-def _target(reason: str, message: str) -> Fault:
-    return Fault(StopReason.CONNECTION_ERROR, reason, _T, message)
+def _target(reason: str, message: str) -> Failure:
+    return Failure(StopReason.CONNECTION_ERROR, reason, _T, message)
 
 
-def _proxy(reason: str, message: str) -> Fault:
-    return Fault(StopReason.PROXY_ERROR, reason, _P, message)
+def _proxy(reason: str, message: str) -> Failure:
+    return Failure(StopReason.PROXY_ERROR, reason, _P, message)
 
 
 def _is_too_large(down: Breakdown) -> bool:
     return down.code == _E_TOO_LARGE or (down.code == pycurl.E_RECV_ERROR and down.words.startswith("Too large"))
 
 
-def _malformed(down: Breakdown) -> Fault:
+def _malformed(down: Breakdown) -> Failure:
     if down.words.startswith("Multiple Location"):
-        return Fault(
+        return Failure(
             StopReason.CONFLICTING_LOCATION, "CONFLICTING_LOCATION", _T, "the response has two different Locations"
         )
     if down.code in {pycurl.E_HTTP2, _E_HTTP2_STREAM}:
@@ -164,9 +166,9 @@ def _malformed(down: Breakdown) -> Fault:
     return MALFORMED_RESPONSE
 
 
-def _tls(down: Breakdown) -> Fault:
+def _tls(down: Breakdown) -> Failure:
     reason = _certificate_reason(down.code, down.verify_result, down.words)
-    return Fault(StopReason.TLS_ERROR, reason, _T, "no trusted TLS session with the target came about")
+    return Failure(StopReason.TLS_ERROR, reason, _T, "no trusted TLS session with the target came about")
 
 
 def _certificate_reason(code: int, verify_result: int, words: str) -> str:
@@ -177,7 +179,7 @@ def _certificate_reason(code: int, verify_result: int, words: str) -> str:
     return _CERTIFICATE_REASONS.get(verify_result, "TLS_CERTIFICATE_INVALID")
 
 
-def _before_the_request_by_proxy(down: Breakdown) -> Fault:
+def _before_the_request_by_proxy(down: Breakdown) -> Failure:
     if down.code == pycurl.E_COULDNT_RESOLVE_PROXY:
         return _proxy("PROXY_NAME_UNRESOLVED", "the name of the proxy has no address")
     if down.code == pycurl.E_URL_MALFORMAT:
@@ -198,13 +200,13 @@ def _before_the_request_by_proxy(down: Breakdown) -> Fault:
     return _proxy("PROXY_CONNECTION_CLOSED", "the proxy closed the connection before the target was reached")
 
 
-def _socks(down: Breakdown) -> Fault:
+def _socks(down: Breakdown) -> Failure:
     reason, blame = _SOCKS.get(down.socks_code, ("PROXY_PROTOCOL_ERROR", _P))
     stop = StopReason.PROXY_ERROR if blame is _P else StopReason.CONNECTION_ERROR
-    return Fault(stop, reason, blame, "the SOCKS proxy did not connect to the target")
+    return Failure(stop, reason, blame, "the SOCKS proxy did not connect to the target")
 
 
-def _connect_refused(status: int) -> Fault:
+def _connect_refused(status: int) -> Failure:
     # Tinyproxy says 401, which in an answer to CONNECT can only be the proxy's own.
     if status in {401, 407}:
         return auth_required()
@@ -213,19 +215,19 @@ def _connect_refused(status: int) -> Fault:
     return _proxy("PROXY_CONNECT_REFUSED", f"the proxy answered {status} to CONNECT")
 
 
-def auth_required() -> Fault:
-    """Returns the fault of a proxy that does not take our credentials."""
+def auth_required() -> Failure:
+    """Returns the failure of a proxy that does not take our credentials."""
     return _proxy("PROXY_AUTH_REQUIRED", "the proxy does not take the credentials")
 
 
-def _timeout(down: Breakdown) -> Fault:
+def _timeout(down: Breakdown) -> Failure:
     if down.request_left:
         reason = "RESPONSE_TIMEOUT" if not down.status else "TRANSFER_TIMEOUT"
-        return Fault(StopReason.HOP_TIMEOUT, reason, _T, "the response did not come in time")
+        return Failure(StopReason.HOP_TIMEOUT, reason, _T, "the response did not come in time")
     if down.origin_tls_begun:
-        return Fault(StopReason.HOP_TIMEOUT, "TLS_TIMEOUT", _T, "the TLS handshake did not end in time")
+        return Failure(StopReason.HOP_TIMEOUT, "TLS_TIMEOUT", _T, "the TLS handshake did not end in time")
     if not down.proxied:
         reason = "CONNECT_TIMEOUT" if down.resolved else "NAME_TIMEOUT"
-        return Fault(StopReason.HOP_TIMEOUT, reason, _T, "the connection did not come about in time")
+        return Failure(StopReason.HOP_TIMEOUT, reason, _T, "the connection did not come about in time")
     reason = "PROXY_TUNNEL_TIMEOUT" if down.connected else "PROXY_CONNECT_TIMEOUT"
-    return Fault(StopReason.HOP_TIMEOUT, reason, _P, "the proxy did not connect to the target in time")
+    return Failure(StopReason.HOP_TIMEOUT, reason, _P, "the proxy did not connect to the target in time")

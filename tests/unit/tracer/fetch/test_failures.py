@@ -5,8 +5,8 @@ from dataclasses import replace
 import pycurl
 import pytest
 
-from services.tracer.fetch.faults import Breakdown, fault_of
-from services.tracer.model import Blame, StopReason
+from services.tracer.fetch.failures import Breakdown, failure_of
+from services.tracer.model.report import Blame, StopReason
 
 DOWN = Breakdown(
     code=pycurl.E_RECV_ERROR,
@@ -29,32 +29,32 @@ DOWN = Breakdown(
 @pytest.mark.parametrize("proxied", [False, True])
 @pytest.mark.parametrize("code", range(1, 105))
 def test_every_code_has_a_meaning(code: int, proxied: bool, request_left: bool) -> None:
-    fault = fault_of(replace(DOWN, code=code, proxied=proxied, request_left=request_left))
-    assert fault.reason.isupper()
-    assert "secret" not in fault.message
-    if fault.blame is Blame.PROXY:
+    failure = failure_of(replace(DOWN, code=code, proxied=proxied, request_left=request_left))
+    assert failure.reason.isupper()
+    assert "secret" not in failure.message
+    if failure.blame is Blame.PROXY:
         assert proxied
         assert not request_left
 
 
 @pytest.mark.parametrize("code", range(40))
 def test_every_code_of_a_socks_proxy_has_a_meaning(code: int) -> None:
-    fault = fault_of(replace(DOWN, code=97, socks_code=code))
-    expected = StopReason.PROXY_ERROR if fault.blame is Blame.PROXY else StopReason.CONNECTION_ERROR
-    assert fault.stop is expected
+    failure = failure_of(replace(DOWN, code=97, socks_code=code))
+    expected = StopReason.PROXY_ERROR if failure.blame is Blame.PROXY else StopReason.CONNECTION_ERROR
+    assert failure.stop is expected
 
 
 @pytest.mark.parametrize("result", [*range(2, 95)])
 def test_every_problem_of_a_certificate_has_a_name(result: int) -> None:
     down = replace(DOWN, code=pycurl.E_PEER_FAILED_VERIFICATION, origin_tls_begun=True, verify_result=result)
-    fault = fault_of(down)
-    assert fault.stop is StopReason.TLS_ERROR
-    assert fault.reason.startswith("TLS_CERTIFICATE_")
+    failure = failure_of(down)
+    assert failure.stop is StopReason.TLS_ERROR
+    assert failure.reason.startswith("TLS_CERTIFICATE_")
 
 
 def test_a_proxy_is_never_to_blame_for_what_came_after_the_request_left() -> None:
-    fault = fault_of(replace(DOWN, request_left=True))
-    assert (fault.stop, fault.blame) == (StopReason.CONNECTION_ERROR, Blame.TARGET)
+    failure = failure_of(replace(DOWN, request_left=True))
+    assert (failure.stop, failure.blame) == (StopReason.CONNECTION_ERROR, Blame.TARGET)
 
 
 @pytest.mark.parametrize(
@@ -70,5 +70,5 @@ def test_a_proxy_is_never_to_blame_for_what_came_after_the_request_left() -> Non
     ],
 )
 def test_a_stall_is_named_after_its_phase(now: dict[str, object], reason: str, blame: Blame) -> None:
-    fault = fault_of(replace(DOWN, code=pycurl.E_OPERATION_TIMEDOUT, **now))  # type: ignore[arg-type] # fields by name
-    assert (fault.stop, fault.reason, fault.blame) == (StopReason.HOP_TIMEOUT, reason, blame)
+    failure = failure_of(replace(DOWN, code=pycurl.E_OPERATION_TIMEDOUT, **now))  # type: ignore[arg-type] # fields by name
+    assert (failure.stop, failure.reason, failure.blame) == (StopReason.HOP_TIMEOUT, reason, blame)

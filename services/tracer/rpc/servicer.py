@@ -1,4 +1,4 @@
-"""`clicktrace.tracer.v1.Tracer` over gRPC: admission, and a stream of what a walk reports."""
+"""Serves `clicktrace.tracer.v1.Tracer`: admits walks and streams their events."""
 
 import asyncio
 import time
@@ -13,9 +13,10 @@ from clicktrace.tracer.v1 import tracer_pb2 as pb
 from clicktrace.tracer.v1 import tracer_pb2_grpc as pb_grpc
 from libs.common.errors import ClicktraceError, Code
 from libs.common.rpc.server import Service
+from libs.common.target_policy.policy import TargetPolicy
 from services.tracer import metrics
-from services.tracer.follow.walk import SHUTTING_DOWN, Fetcher, Guard, Settings, Walk
-from services.tracer.model import Hop, Result
+from services.tracer.follow.walk import SHUTTING_DOWN, Fetcher, Settings, Walk
+from services.tracer.model.report import Hop, Result
 from services.tracer.rpc import codec
 from services.tracer.rpc.reporting import Report
 
@@ -23,12 +24,12 @@ _BUSY_RETRY_SECONDS = 1.0
 
 
 class Tracer(pb_grpc.TracerServicer):
-    """Serves walks; it belongs to one event loop."""
+    """Serves walks; belongs to one event loop."""
 
     def __init__(
         self,
         fetcher: Fetcher,
-        guard: Guard,
+        targets: TargetPolicy,
         settings: Settings,
         *,
         max_traces: int,
@@ -36,14 +37,19 @@ class Tracer(pb_grpc.TracerServicer):
         span_queries: bool = False,
         write_patience: float = 30.0,
     ) -> None:
-        """Takes at most `max_traces` walks at once, and walks without a proxy only if `allow_direct`.
+        """Prepares the service.
 
-        Spans show the queries of URLs only if `span_queries`.
-
-        A caller that leaves an event unread for `write_patience` seconds loses its walk.
+        Args:
+            fetcher: Opens the sessions of walks.
+            targets: Which targets are refused.
+            settings: What all walks have in common.
+            max_traces: Walks that may be under way at once.
+            allow_direct: Whether walks without a proxy are allowed.
+            span_queries: Whether spans show the queries of URLs.
+            write_patience: Seconds a caller may leave an event unread before its walk is cancelled.
         """
         self._fetcher = fetcher
-        self._guard = guard
+        self._targets = targets
         self._settings = settings
         self._max_traces = max_traces
         self._allow_direct = allow_direct
@@ -54,12 +60,12 @@ class Tracer(pb_grpc.TracerServicer):
 
     @property
     def service(self) -> Service:
-        """How a server takes this in."""
+        """The registration of this service with a server."""
         name = pb.DESCRIPTOR.services_by_name["Tracer"].full_name
         return Service(name, lambda server: pb_grpc.add_TracerServicer_to_server(self, server))
 
     def stop_walks(self) -> None:
-        """Ends every walk with a CANCELLED result that its caller still gets, and takes no more."""
+        """Ends every walk with a CANCELLED result, which its caller still receives, and admits no more."""
         self._stopping = True
         for walk in tuple(self._walks):
             walk.stop(SHUTTING_DOWN)
@@ -75,7 +81,7 @@ class Tracer(pb_grpc.TracerServicer):
             allow_direct=self._allow_direct,
         )
         self._admit()
-        walk = Walk(asked, self._fetcher, self._guard, self._settings)
+        walk = Walk(asked, self._fetcher, self._targets, self._settings)
         observer = metrics.Observer(asked, span_queries=self._span_queries)
         self._walks.add(walk)
         metrics.IN_FLIGHT.inc()
@@ -110,13 +116,13 @@ class Tracer(pb_grpc.TracerServicer):
 
 
 class _Reader:
-    """The caller of one walk, who holds it up while he does not read, but not for ever.
+    """Sends events to the caller of one walk, and cancels the walk when one stays unread too long.
 
-    One timer watches all events of a walk; a timeout around each costs as much as putting the event together.
+    One timer watches all events of a walk; a timeout around each write costs as much CPU as building the event.
     """
 
     def __init__(self, context: aio.ServicerContext[Any, Any], patience: float) -> None:
-        """Waits `patience` seconds for an event to be taken."""
+        """Waits up to `patience` seconds for each event to be read."""
         self._context = context
         self._patience = patience
         self._loop = asyncio.get_running_loop()
@@ -134,7 +140,7 @@ class _Reader:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Turns the cancellation by which it gave up into DEADLINE_EXCEEDED/CALLER_NOT_READING."""
+        """Turns its own cancellation into DEADLINE_EXCEEDED/CALLER_NOT_READING."""
         self._timer.cancel()
         if self._gave_up and isinstance(error, asyncio.CancelledError) and self._task.uncancel() == 0:
             raise ClicktraceError(
@@ -142,7 +148,7 @@ class _Reader:
             ) from None
 
     async def send(self, event: Hop | Result, earlier: Sequence[Hop]) -> None:
-        """Sends an event, and the hops that waited for it; returns when the transport has taken it."""
+        """Sends an event and the hops held back for it; returns when the transport has taken the message."""
         self._sending_since = self._loop.time()
         await self._context.write(codec.from_event(event, earlier))
         self._sending_since = None

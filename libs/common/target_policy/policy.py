@@ -2,14 +2,12 @@
 
 The ranges are those of the IANA special-purpose registries (RFC 6890 and its successors) that are not globally
 reachable, the transition ranges that carry an IPv4 address inside an IPv6 one, and a few globally routed addresses on
-which clouds serve metadata. `ipaddress.is_global` alone is no guard: it passes NAT64, 6to4, multicast and 192.0.0.192.
+which clouds serve metadata. `ipaddress.is_global` alone does not do: it passes NAT64, 6to4, multicast and 192.0.0.192.
 """
 
 import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
-
-from services.tracer.follow.urls import Url
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -68,15 +66,15 @@ _REFUSED_SUFFIXES = (
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a target must not be reached."""
+    """Why a target must not be contacted."""
 
     reason: str
     """UPPER_SNAKE and stable."""
     message: str
 
 
-class Guard:
-    """Says which targets are refused, given what the settings allow on top."""
+class TargetPolicy:
+    """Refuses targets that are not of the public internet, and our own hosts; settings may allow some of them."""
 
     def __init__(
         self,
@@ -85,19 +83,26 @@ class Guard:
         allowed_hosts: Iterable[str] = (),
         own_hosts: Iterable[str] = (),
     ) -> None:
-        """Holds the exceptions.
+        """Takes the exceptions.
 
-        `allowed_networks` and `allowed_hosts` are let through although they are not public; a host that begins with a
-        dot stands for every name below it, and `*` for every name. `own_hosts`, by which visitors reach us, are refused
-        although they are public: a trace of our own click URL would start another.
+        Args:
+            allowed_networks: Networks that may be reached although they are not public.
+            allowed_hosts: Names that may be reached although they are not public: `name`, `.suffix` for every name
+                below it, or `*` for every name.
+            own_hosts: Names, in the same form, by which visitors reach us; refused although they are public, because a
+                trace of our own click URL would start another trace.
         """
         self._allowed_networks = tuple(allowed_networks)
         self._allowed_hosts = tuple(_normal(host) for host in allowed_hosts)
         self._own_hosts = tuple(_normal(host) for host in own_hosts)
 
-    def refusal(self, url: Url) -> Refusal | None:
-        """Returns why a web URL is refused; None if it may be reached. The URL has been normalised by its parser."""
-        host = url.host.rstrip(".")
+    def refusal(self, host: str) -> Refusal | None:
+        """Returns why a host is refused; None if it may be contacted.
+
+        `host` is as the WHATWG URL standard serialises it: lower-case ASCII, IPv4 in four decimal parts, IPv6 in
+        brackets. Other spellings of an address would pass as names.
+        """
+        host = host.rstrip(".")
         if self._own_hosts and _covers(self._own_hosts, host):
             return Refusal("OWN_HOST", "the target is a host of our own")
         address = _address(host)
@@ -106,14 +111,18 @@ class Guard:
         return None if self._allowed_hosts and _covers(self._allowed_hosts, host) else _name_refusal(host)
 
     def address_refusal(self, address: Address) -> Refusal | None:
-        """Returns why an address is refused; None if it may be dialled."""
+        """Returns why an address is refused; None if it may be connected to."""
         dialled = _dialled(address)
         if _is_special(dialled) and not self._allows(dialled):
             return Refusal("SPECIAL_ADDRESS", "the target is an address that is not of the public internet")
         return None
 
     def dialled_refusal(self, host: str, address: Address) -> Refusal | None:
-        """Returns why an address that a name resolved to is refused, for a host that passed `refusal`."""
+        """Returns why an address that `host` resolved to is refused; None if it may be connected to.
+
+        `host` has passed `refusal`. Call this for the address that is really dialled, or a name that resolves anew
+        between check and connection (DNS rebinding) gets around the policy.
+        """
         if _covers(self._allowed_hosts, _normal(host)):
             return None
         return self.address_refusal(address)
@@ -155,7 +164,7 @@ def _address(host: str) -> Address | None:
 
 
 def _dialled(address: Address) -> Address:
-    """Returns the address that decides: an IPv4-mapped one (RFC 4291) is dialled as the IPv4 address in it.
+    """Returns the address that is judged: for an IPv4-mapped one (RFC 4291) the IPv4 address inside.
 
     The other ranges that carry an IPv4 address inside (IPv4-compatible, NAT64, 6to4, Teredo) are refused whole.
     """

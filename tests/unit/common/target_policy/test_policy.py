@@ -2,20 +2,18 @@
 
 import ipaddress
 
+import ada_url
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.tracer.follow import urls
-from services.tracer.follow.guard import Guard
+from libs.common.target_policy.policy import TargetPolicy
 
-GUARD = Guard()
+POLICY = TargetPolicy()
 
 
-def reason(text: str, guard: Guard = GUARD) -> str | None:
-    url = urls.parse(text)
-    assert url is not None
-    refusal = guard.refusal(url)
+def reason(text: str, policy: TargetPolicy = POLICY) -> str | None:
+    refusal = policy.refusal(ada_url.URL(text).hostname)
     return refusal.reason if refusal else None
 
 
@@ -39,7 +37,7 @@ def test_the_first_and_last_address_of_every_special_range(text: str) -> None:
     network = ipaddress.ip_network(text)
     for address in (network[0], network[-1]):
         assert reason(f"http://{literal(address)}/") == "SPECIAL_ADDRESS"
-        assert GUARD.address_refusal(address) is not None
+        assert POLICY.address_refusal(address) is not None
 
 
 @pytest.mark.parametrize(
@@ -102,33 +100,33 @@ def test_names_that_are_public(host: str) -> None:
 
 
 def test_what_the_operator_allows_and_nothing_else() -> None:
-    guard = Guard(
+    policy = TargetPolicy(
         allowed_networks=[ipaddress.ip_network("127.77.0.0/16"), ipaddress.ip_network("fd00:1::/32")],
         allowed_hosts=[".demo.localhost", "Pool."],
     )
-    assert reason("http://127.77.3.4/", guard) is None
-    assert reason("http://[::ffff:127.77.3.4]/", guard) is None
-    assert reason("http://127.78.0.1/", guard) == "SPECIAL_ADDRESS"
-    assert reason("http://[fd00:1::1]/", guard) is None
-    assert reason("http://[fd00:2::1]/", guard) == "SPECIAL_ADDRESS"
-    assert reason("http://a.demo.localhost/", guard) is None
-    assert reason("http://A.B.DEMO.localhost./", guard) is None
-    assert reason("http://demo.localhost/", guard) == "LOCAL_NAME"
-    assert reason("http://xdemo.localhost/", guard) == "LOCAL_NAME"
-    assert reason("http://pool/", guard) is None
-    assert reason("http://a.localhost/", Guard(allowed_hosts=["*"])) is None
+    assert reason("http://127.77.3.4/", policy) is None
+    assert reason("http://[::ffff:127.77.3.4]/", policy) is None
+    assert reason("http://127.78.0.1/", policy) == "SPECIAL_ADDRESS"
+    assert reason("http://[fd00:1::1]/", policy) is None
+    assert reason("http://[fd00:2::1]/", policy) == "SPECIAL_ADDRESS"
+    assert reason("http://a.demo.localhost/", policy) is None
+    assert reason("http://A.B.DEMO.localhost./", policy) is None
+    assert reason("http://demo.localhost/", policy) == "LOCAL_NAME"
+    assert reason("http://xdemo.localhost/", policy) == "LOCAL_NAME"
+    assert reason("http://pool/", policy) is None
+    assert reason("http://a.localhost/", TargetPolicy(allowed_hosts=["*"])) is None
 
 
 def test_an_allowed_name_may_lead_to_any_address_and_others_to_public_ones_only() -> None:
-    guard = Guard(allowed_hosts=[".localhost"])
+    policy = TargetPolicy(allowed_hosts=[".localhost"])
     private, public = ipaddress.ip_address("10.0.0.1"), ipaddress.ip_address("8.8.8.8")
-    assert guard.dialled_refusal("a.localhost", private) is None
-    assert guard.dialled_refusal("a.example.com", private) is not None
-    assert guard.dialled_refusal("a.example.com", public) is None
+    assert policy.dialled_refusal("a.localhost", private) is None
+    assert policy.dialled_refusal("a.example.com", private) is not None
+    assert policy.dialled_refusal("a.example.com", public) is None
 
 
 def test_our_own_hosts_are_refused_even_when_everything_is_allowed() -> None:
-    guard = Guard(allowed_hosts=["*"], own_hosts=["click.example.com", ".ours.example"])
-    assert reason("https://CLICK.example.com./track-hit?offer=x", guard) == "OWN_HOST"
-    assert reason("https://a.ours.example/", guard) == "OWN_HOST"
-    assert reason("https://other.example.com/", guard) is None
+    policy = TargetPolicy(allowed_hosts=["*"], own_hosts=["click.example.com", ".ours.example"])
+    assert reason("https://CLICK.example.com./track-hit?offer=x", policy) == "OWN_HOST"
+    assert reason("https://a.ours.example/", policy) == "OWN_HOST"
+    assert reason("https://other.example.com/", policy) is None
