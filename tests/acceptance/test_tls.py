@@ -27,6 +27,9 @@ from tests.integration.common.rpc.test_tls import listed, look
 from tests.support.processes import ServiceProcess
 from tests.support.system import ROOT, System, free_ports, state_directory
 
+# One system for all of them.
+pytestmark = pytest.mark.xdist_group("tls")
+
 PROBED = ("POOL", "TRACER", "GATEWAY")
 TOKEN = "open sesame"
 

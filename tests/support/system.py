@@ -19,6 +19,9 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import asyncpg
+import grpc
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.field_mask_pb2 import FieldMask
 from grpc import aio
 from yarl import URL
 
@@ -228,6 +231,15 @@ class System(Clickable):
         """Opens a channel as an operator."""
         files = tls.Files(self.state / "tls" / "operator") if "--tls" in self.options else None
         return channel(f"dns:///127.0.0.1:{self.ports[port]}", files=files)
+
+    def give_visitors_of(self, offer: str, *, seconds: int) -> None:
+        """Lets visitors of one offer wait longer than the system's own `--max-wait`."""
+        request = gateway_pb2.UpdateOfferRequest(
+            offer=gateway_pb2.Offer(name=offer, max_wait=Duration(seconds=seconds)),
+            update_mask=FieldMask(paths=["max_wait"]),
+        )
+        with grpc.insecure_channel(f"127.0.0.1:{self.ports['grpc']}") as opened:
+            gateway_pb2_grpc.OfferAdminStub(opened).UpdateOffer(request, timeout=10)
 
     async def status(self) -> pool_pb2.PoolStatus:
         """Counts the pool."""
