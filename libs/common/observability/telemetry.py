@@ -13,7 +13,6 @@ from contextlib import suppress
 from typing import Any
 
 from opentelemetry import trace
-from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
@@ -173,8 +172,11 @@ def setup(service: str) -> Telemetry:
     return Telemetry((provider, books))
 
 
-def _exporter() -> OTLPSpanExporter:
+def _exporter() -> SpanExporter:
     """Returns the exporter; its own default of 10 s is longer than spans of a busy process can wait."""
+    # Late: a sixth of what a service loads, and only a process that exports needs it.
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+
     named = any(os.environ.get(f"OTEL_EXPORTER_OTLP_{kind}TIMEOUT") for kind in ("", "TRACES_"))
     options: dict[str, Any] = {} if named else {"timeout": 2}
     return OTLPSpanExporter(**options)
