@@ -35,7 +35,7 @@ from libs.common.postgres import database
 from libs.common.postgres.migrate import migrate
 from libs.common.rpc.client import channel
 from local.postgres.server import EmbeddedPostgres
-from services.gateway.db.tables import ClickTable
+from services.gateway.db.clicks import ClickTable
 from services.gateway.model import Answer, Attempt, ClickRecord, ClickStatus, Hop
 from services.pool_manager.db.leases import PostgresLeases
 from services.pool_manager.leasing.service import Ask

@@ -42,21 +42,23 @@ from services.gateway.clients.pool_watch import PoolSource
 from services.gateway.clients.tracer import TracerClient
 from services.gateway.console import offers as console_offers
 from services.gateway.console.board import Board, Sources
-from services.gateway.console.lookup import ClickLookup
 from services.gateway.console.routes import VERSION, ConsoleRoutes
 from services.gateway.console.session import Sessions
-from services.gateway.db.health import HealthTable
+from services.gateway.db.clicks import ClickTable
+from services.gateway.db.journeys import JourneyTable
 from services.gateway.db.listen import notifications
-from services.gateway.db.tables import ClickTable, JourneyTable, OfferTable, WebhookTable
-from services.gateway.drift.recorder import OfferHealths
+from services.gateway.db.offer_health import OfferHealthTable
+from services.gateway.db.offers import OfferTable
+from services.gateway.db.webhooks import WebhookTable
+from services.gateway.drift.recorder import HealthRecorder
 from services.gateway.http.routes import InternalRoutes, PlainServer, PublicRoutes, Unquoted
-from services.gateway.offers.cache import OfferBook
+from services.gateway.offers.cache import OfferCache
 from services.gateway.rpc.click_log import ClickLog
 from services.gateway.rpc.offer_admin import OfferAdmin
 from services.gateway.rpc.webhook_admin import WebhookAdmin
 from services.gateway.settings import GatewaySettings
-from services.gateway.webhooks.delivery import Webhooks
-from services.gateway.webhooks.sender import WebhookClient
+from services.gateway.webhooks.delivery import WebhookDelivery
+from services.gateway.webhooks.sender import WebhookSender
 
 log = logs.get(__name__)
 
@@ -139,14 +141,14 @@ async def gateway(config: GatewaySettings, stop: asyncio.Event) -> AsyncIterator
         connections = await database.connect_pool(url, application_name="clicktrace-gateway", max_size=8)
         stack.push_async_callback(_close, connections)
         offers, log_table = OfferTable(connections), ClickTable(connections)
-        book = OfferBook(offers)
-        await book.reload_all()
+        offer_cache = OfferCache(offers)
+        await offer_cache.reload_all()
         journeys = await stack.enter_async_context(JourneyTable(connections))
         journal = await stack.enter_async_context(
             Journal(log_table, capacity=config.journal_capacity, on_drop=metrics.records_dropped)
         )
 
-        health = OfferHealths(HealthTable(connections), metrics.DriftMetrics(), every=config.health_every)
+        health = HealthRecorder(OfferHealthTable(connections), metrics.DriftMetrics(), every=config.health_every)
         await stack.enter_async_context(_running(health.run(), name="health"))
 
         around = await stack.enter_async_context(_neighbours(config, files))
@@ -156,10 +158,10 @@ async def gateway(config: GatewaySettings, stop: asyncio.Event) -> AsyncIterator
         stack.push_async_callback(background.drain, config.grace)
         joining = Joining(journeys, log_table, background, lead_for=config.trace_timeout + LEAD_MARGIN)
         landings = LastLandings()
-        await landings.refresh(log_table, book)
+        await landings.refresh(log_table, offer_cache)
         tracer = TracerClient(around.tracer)
         clicks = Clicks(
-            offers=book,
+            offers=offer_cache,
             gate=Admission(
                 client_rate=config.client_rate,
                 client_burst=config.client_burst,
@@ -178,12 +180,12 @@ async def gateway(config: GatewaySettings, stop: asyncio.Event) -> AsyncIterator
         )
         metrics.watch(waiting=lambda: clicks.waiting, running=lambda: background.running)
         feed = ClickFeed(log_table)
-        poster = await stack.enter_async_context(WebhookClient())
+        sender = await stack.enter_async_context(WebhookSender())
         outbox = WebhookTable(connections)
-        webhooks = Webhooks(
+        webhooks = WebhookDelivery(
             outbox,
             log_table,
-            poster,
+            sender,
             secret=webhook_secret,
             attempts=config.webhook_attempts,
             first_pause=config.webhook_pause,
@@ -191,15 +193,17 @@ async def gateway(config: GatewaySettings, stop: asyncio.Event) -> AsyncIterator
         )
         maintenance = Maintenance(log_table, journeys, outbox, retention=config.retention, on_done=metrics.maintained)
         for name, work in {
-            "listen": _listen(config.listen_url, book, joining, feed),
-            "landings": landings.run(log_table, book, every=config.landings_every),
+            "listen": _listen(config.listen_url, offer_cache, joining, feed),
+            "landings": landings.run(log_table, offer_cache, every=config.landings_every),
             "feed": feed.run(),
             "webhooks": webhooks.run(),
             "maintenance": maintenance.run(),
         }.items():
             await stack.enter_async_context(_running(work, name=name))
 
-        admin = OfferAdmin(offers, book, operator_token=token, max_wait=config.max_wait, webhooks=bool(webhook_secret))
+        admin = OfferAdmin(
+            offers, offer_cache, operator_token=token, max_wait=config.max_wait, webhooks=bool(webhook_secret)
+        )
         services = [
             _admin_service(admin, config.read_token),
             _log_service(ClickLog(log_table, feed, health), config.read_token),
@@ -230,7 +234,7 @@ async def gateway(config: GatewaySettings, stop: asyncio.Event) -> AsyncIterator
                 feed=feed,
                 log_table=log_table,
                 clicks=clicks,
-                book=book,
+                offer_cache=offer_cache,
                 health=health,
                 background=background,
             )
@@ -279,8 +283,8 @@ async def _console(
     feed: ClickFeed,
     log_table: ClickTable,
     clicks: Clicks,
-    book: OfferBook,
-    health: OfferHealths,
+    offer_cache: OfferCache,
+    health: HealthRecorder,
     background: Background,
 ) -> AsyncIterator[None]:
     """Serves the console on an application, and gathers what it shows inside the block."""
@@ -292,14 +296,13 @@ async def _console(
         log=log_table,
         under_way=lambda: clicks.under_way,
         health=health,
-        offers=lambda known: console_offers.table(book.all(), known, click_url=str(config.click_url or "")),
+        offers=lambda known: console_offers.table(offer_cache.all(), known, click_url=str(config.click_url or "")),
     )
     board = Board(sources, version=VERSION)
     ConsoleRoutes(
         board,
-        ClickLookup(log_table, clicks),
         pool,
-        Trials(clicks, book, background),
+        Trials(clicks, offer_cache, background),
         sessions=Sessions(token),
         jaeger_url=str(config.jaeger_url or ""),
     ).add_to(application)
@@ -348,7 +351,7 @@ async def _listening(runner: web.BaseRunner, address: Address) -> AsyncIterator[
         await runner.cleanup()
 
 
-async def _listen(url: str, book: OfferBook, joining: Joining, feed: ClickFeed) -> None:
+async def _listen(url: str, offer_cache: OfferCache, joining: Joining, feed: ClickFeed) -> None:
     """Hands on what the database tells, for as long as it runs."""
     async for notification in notifications(url, [_OFFERS, _WRITTEN]):
         try:
@@ -357,9 +360,9 @@ async def _listen(url: str, book: OfferBook, joining: Joining, feed: ClickFeed) 
                     joining.written(click_id)
                     feed.written(click_id)
             elif notification.channel == _OFFERS:
-                await book.reload(notification.payload)
+                await offer_cache.reload(notification.payload)
             else:
-                await book.reload_all()
+                await offer_cache.reload_all()
         except ClicktraceError as error:
             # The connection that brought this is alive, so the next one to come will find the database again.
             log.warning("offers.reload_failed", reason=error.reason)

@@ -70,7 +70,11 @@ class Feed(Protocol):
 
 
 class ClickReader(Protocol):
-    """The click log."""
+    """Reads click records."""
+
+    async def get(self, click_id: str) -> ClickRecord | None:
+        """Returns the whole record of a click; None if there is none."""
+        ...
 
     async def page(self, wanted: ClickFilter, after: str, size: int) -> Sequence[ClickRecord]:
         """Returns clicks, newest first, without hops."""
@@ -163,6 +167,14 @@ class Board:
             self._parts.clear()
             self._whole = b""
             self._points.clear()
+
+    async def find(self, click_id: str) -> ClickRecord | None:
+        """Returns a click as it is now; None if there is none.
+
+        The record of a click that this gateway is tracing is newer than the one in the log.
+        """
+        running = self._sources.under_way().get(click_id)
+        return await self._sources.log.get(click_id) if running is None else running.record()
 
     def close(self) -> None:
         """Ends all views."""

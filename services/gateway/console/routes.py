@@ -19,7 +19,6 @@ from services.gateway.console.markup import Html
 from services.gateway.console.model import SizeAnswer, SizeQuestion
 from services.gateway.console.session import COOKIE, LIFETIME, Sessions
 from services.gateway.http import errors
-from services.gateway.model import ClickRecord
 
 log = logs.get(__name__)
 
@@ -44,14 +43,6 @@ _HEADERS = {
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class Clicks(Protocol):
-    """Where clicks are looked up."""
-
-    async def get(self, click_id: str) -> ClickRecord | None:
-        """Returns a click as far as it is."""
-        ...
-
-
 class Estimates(Protocol):
     """Computes pool sizes."""
 
@@ -72,11 +63,10 @@ class ConsoleRoutes:
     """Serves the console."""
 
     def __init__(
-        self, board: Board, clicks: Clicks, estimates: Estimates, trials: Trials, *, sessions: Sessions, jaeger_url: str
+        self, board: Board, estimates: Estimates, trials: Trials, *, sessions: Sessions, jaeger_url: str
     ) -> None:
         """Every part is owned by the caller; `jaeger_url` is where traces are looked at, empty for nowhere."""
         self._board = board
-        self._clicks = clicks
         self._estimates = estimates
         self._trials = trials
         self._sessions = sessions
@@ -225,7 +215,7 @@ class ConsoleRoutes:
 
     async def _click(self, request: web.Request) -> web.StreamResponse:
         click_id = request.match_info["click_id"]
-        record = await self._clicks.get(click_id) if _CLICK_ID.fullmatch(click_id) else None
+        record = await self._board.find(click_id) if _CLICK_ID.fullmatch(click_id) else None
         if record is None:
             return errors.plain(HTTPStatus.NOT_FOUND, "There is no click of this id in the log.")
         fragment = waterfall.click(record, jaeger_url=self._jaeger_url)

@@ -1,9 +1,9 @@
-"""What the good chains of an offer look like, and how a chain differs from that; pure rules.
+"""The usual shape of an offer's good chains, and how a chain deviates from it; pure rules.
 
-A shape is learned from real clicks: which hosts lead on and how, on which hosts chains end, which parameters landing
-pages have. Each of these is kept with its share, the part of recent good chains that had it. After the first chains a
-shape learns by time, not by the number of clicks, so that it takes a lasting change as usual after some hours, however
-busy the offer is. Everything is bounded, because chains are written by strangers.
+A shape is learned from clicks: which hosts redirect and how, on which hosts chains end, which parameters landing pages
+have. Each is kept with its share, the fraction of recent good chains that had it. After the first chains a shape learns
+by time, not by the number of clicks: a lasting change becomes usual after some hours, however busy the offer is. Every
+collection is bounded, because strangers write the chains.
 """
 
 import enum
@@ -13,32 +13,32 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 LEARNED_FROM = 20
-"""From so many chains on a shape is trusted."""
+"""The number of chains from which on a shape is trusted."""
 
 _MEMORY_SECONDS = 6 * 3600.0
 _SLOWEST_CHAINS = 50
-# A host is new if fewer of the chains than this ended on it, a parameter is lost if at least this part had it. What is
-# flagged already stays so until half of the chains are of the new kind: then that is what is usual.
+# A landing host is new if its share is below _RARE; a parameter is lost if its share was at least _ALWAYS. A deviation
+# that is flagged stays flagged until half of the chains show it: then it is usual.
 _RARE = 0.005
 _ALWAYS = 0.95
 _USUAL = 0.5
-# Where landing hosts are different with every click, none of them is news.
+# If the known hosts cover less than this share of chains, hosts differ with every click and none of them is new.
 _COVERED = 0.9
+# A share below this is dropped.
 _FORGOTTEN = 0.001
 _OVER_AFTER_CHAINS = 50
 _OVER_AFTER_SECONDS = 24 * 3600.0
 
 MOST_HOSTS, MOST_PARAMS, MOST_HOPS, MOST_DRIFTS = 16, 64, 32, 16
 MOST_TEXT = 253
-"""The longest host or name that is kept, in characters; it is that of DNS names."""
-
+"""The longest host or name that is kept, in characters: the limit of DNS names."""
 
 NOT_ALLOWED = "LANDING_NOT_ALLOWED"
-"""The failure of a chain that ends where its offer does not allow it."""
+"""The failure of a chain that ends on a host that its offer does not allow."""
 
 
 class DriftKind(enum.StrEnum):
-    """How a chain can differ."""
+    """How a chain can deviate from the usual shape."""
 
     NEW_LANDING_HOST = "NEW_LANDING_HOST"
     LOST_PARAMETER = "LOST_PARAMETER"
@@ -47,18 +47,18 @@ class DriftKind(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """What matters of one chain; chains that do not differ in it are equal."""
+    """The facts of one chain that its shape is learned from; chains with the same facts are equal."""
 
     hops: tuple[str, ...]
-    """Each host that led on, and how: "track.example LOCATION"."""
+    """Each host that redirected, and the kind of redirect: "track.example LOCATION"."""
     end_host: str
-    """The host at which it ended or broke."""
+    """The host on which the chain ended or broke."""
     params: tuple[str, ...] = ()
-    """The names of the parameters of the landing page, but for those that the click brought; sorted."""
+    """The names of the landing page's parameters that the click did not have; sorted."""
     inbound: tuple[str, ...] = ()
-    """The names of the parameters that the click brought; sorted."""
+    """The names of the click's parameters; sorted."""
     failure: str = ""
-    """The UPPER_SNAKE reason why it broke; empty if it led to a landing page."""
+    """The UPPER_SNAKE reason why the chain broke; empty if it led to a landing page."""
 
     @classmethod
     def of(
@@ -70,7 +70,7 @@ class Chain:
         inbound: Iterable[str] = (),
         failure: str = "",
     ) -> "Chain":
-        """Takes hosts with how they led on, and names; what is too long or too much is left out."""
+        """Builds a chain from (host, redirect kind) pairs and parameter names; drops what exceeds the limits."""
         brought = frozenset(inbound)
         return cls(
             hops=tuple(dict.fromkeys(_short(f"{host} {kind}") for host, kind in hops))[:MOST_HOPS],
@@ -83,44 +83,50 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class Deviation:
-    """One thing in which a chain differs."""
+    """One way in which a chain differs from the usual shape."""
 
     kind: DriftKind
     subject: str
-    """The host or the name of the parameter."""
+    """The host, or the name of the parameter."""
     detail: str
     """What was seen, in words."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """A deviation that was seen of late; moments are seconds since 1970."""
+    """A deviation that recent chains showed."""
 
     deviation: Deviation
     first: float
+    """When it was first seen, in seconds since 1970."""
     last: float
+    """When it was last seen, in seconds since 1970."""
     chains: int
+    """How many chains showed it."""
     calm: int = 0
     """How many chains in a row have not shown it since."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What is usual, and what differs; shares are from 0 to 1, the moment is in seconds since 1970."""
+    """The usual shape of an offer's chains, and the drifts from it."""
 
     chains: int = 0
     """How many good chains it was learned from."""
     learned: float = 0.0
-    """When it was last changed."""
+    """When it last learned, in seconds since 1970."""
     hops: Mapping[str, float] = field(default_factory=dict)
+    """The share, 0 to 1, of each host and redirect kind, as in `Chain.hops`."""
     landing_hosts: Mapping[str, float] = field(default_factory=dict)
+    """The share, 0 to 1, of each host on which chains ended."""
     params: Mapping[str, float] = field(default_factory=dict)
+    """The share, 0 to 1, of each parameter of the landing pages."""
     drifts: Sequence[Drift] = ()
     """The newest first."""
 
 
 def deviations(shape: Shape, chain: Chain) -> Sequence[Deviation]:
-    """Returns in what a chain differs from what is usual; nothing while a shape is young."""
+    """Returns how a chain deviates from the usual shape; nothing before the shape is trusted."""
     if shape.chains < LEARNED_FROM:
         return ()
     host = chain.end_host
@@ -143,9 +149,9 @@ def deviations(shape: Shape, chain: Chain) -> Sequence[Deviation]:
 
 
 def observe(shape: Shape, chains: Mapping[Chain, int], now: float) -> tuple[Shape, Mapping[DriftKind, int]]:
-    """Takes in chains and how often each was seen; returns the shape after that, and how many chains differed in what.
+    """Learns from chains, each with its count; returns the new shape, and how many chains drifted, by kind.
 
-    `now` is in seconds since 1970; one that lies before the last one counts as the same moment.
+    `now` is in seconds since 1970; a time before that of the last call counts as the time of the last call.
     """
     now = max(now, shape.learned)
     drifting: dict[DriftKind, int] = {}
@@ -172,7 +178,7 @@ def _is_new(shape: Shape, host: str, *, is_flagged: bool) -> bool:
 
 
 def _leads_on(shape: Shape, host: str) -> str:
-    """Returns how a host usually leads on; empty if it does not."""
+    """Returns the kind of redirect that a host usually answers with; empty if it usually ends the chain."""
     for hop, share in shape.hops.items():
         name, _, kind = hop.partition(" ")
         if name == host and share >= _USUAL:
@@ -181,7 +187,7 @@ def _leads_on(shape: Shape, host: str) -> str:
 
 
 def _drifts(shape: Shape, seen: Mapping[tuple[DriftKind, str], Drift], chains: int) -> Sequence[Drift]:
-    """Returns the drifts after so many chains, in some of which drifts were seen."""
+    """Returns the open drifts after `chains` more chains, of which some showed the drifts in `seen`."""
     new = dict(seen)
     drifts = []
     for drift in shape.drifts:
@@ -194,7 +200,7 @@ def _drifts(shape: Shape, seen: Mapping[tuple[DriftKind, str], Drift], chains: i
 
 
 def _is_over(shape: Shape, drift: Drift, now: float) -> bool:
-    """Says whether a drift is gone: it is not seen any more, or it is what is usual now."""
+    """Returns whether a drift is over: chains no longer show it, or it has become usual."""
     if drift.calm >= _OVER_AFTER_CHAINS or now - drift.last > _OVER_AFTER_SECONDS:
         return True
     subject = drift.deviation.subject
@@ -204,19 +210,19 @@ def _is_over(shape: Shape, drift: Drift, now: float) -> bool:
         case DriftKind.NEW_LANDING_HOST:
             return shape.landing_hosts.get(subject, 0.0) >= _USUAL
         case DriftKind.BROKEN_HOP:
-            # However long chains break, that is never as it should be.
+            # A broken chain never becomes usual.
             return False
 
 
 def _learned(shape: Shape, good: Mapping[Chain, int], seconds: float) -> Shape:
-    """Returns the shape after good chains that came within so many seconds."""
+    """Returns the shape after good chains that came within the last `seconds`."""
     total = sum(good.values())
     if not total:
         return shape
     if shape.chains < LEARNED_FROM:
         keep = shape.chains / (shape.chains + total)
     else:
-        # Never faster than by the number of chains, never faster than by time.
+        # The slower of the two rates: by number of chains and by time.
         keep = max((1 - 1 / _SLOWEST_CHAINS) ** total, math.exp(-seconds / _MEMORY_SECONDS))
     hops, hosts, params, untold = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
     for chain, times in good.items():
@@ -229,7 +235,7 @@ def _learned(shape: Shape, good: Mapping[Chain, int], seconds: float) -> Shape:
         chains=shape.chains + total,
         hops=_shares(shape.hops, hops, keep, lambda _: total, most=MOST_HOPS),
         landing_hosts=_shares(shape.landing_hosts, hosts, keep, lambda _: total, most=MOST_HOSTS),
-        # A chain tells nothing of a parameter that its click brought.
+        # A chain says nothing about a parameter that its click already had.
         params=_shares(shape.params, params, keep, lambda name: total - untold[name], most=MOST_PARAMS),
     )
 
@@ -237,13 +243,13 @@ def _learned(shape: Shape, good: Mapping[Chain, int], seconds: float) -> Shape:
 def _shares(
     known: Mapping[str, float], present: Mapping[str, int], keep: float, told: Callable[[str], int], *, most: int
 ) -> Mapping[str, float]:
-    """Moves shares towards what was present in so many of those chains that told of it."""
+    """Moves each share towards the fraction of chains that had it, among those that say something about it (`told`)."""
     shares: dict[str, float] = {}
     for name in {*known, *present}:
         share = known.get(name, 0.0)
         if among := told(name):
             share = min(1.0, share * keep + (1 - keep) * present.get(name, 0) / among)
-        # What is there now is kept however little it weighs yet, or it could never become usual.
+        # A name that is present now is kept however small its share, or it could never become usual.
         if share >= _FORGOTTEN or (share and name in present):
             shares[name] = share
     return dict(sorted(shares.items(), key=lambda item: (-item[1], item[0]))[:most])

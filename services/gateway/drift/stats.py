@@ -1,4 +1,4 @@
-"""How the clicks of an offer fare: counts and times of the last hour, and the shape of its chains; pure rules."""
+"""The health of an offer: counts and trace times of the last hour, and the shape of its chains; pure rules."""
 
 import math
 from collections import Counter
@@ -8,116 +8,125 @@ from dataclasses import dataclass, field
 from services.gateway.drift.shape import Chain, Deviation, Drift, DriftKind, Shape, observe
 
 SLOT_SECONDS = 300
+"""The length of a slot, in seconds."""
 PERIOD_SECONDS = 3600.0
-"""How far back counts and times reach, to within one slot."""
+"""How far back counts and times reach, in seconds, to within one slot."""
 
 # Times are counted in classes that are 10 % wide, from a millisecond to three minutes.
-_SHORTEST, _WIDTH, _MOST_CLASS = 0.001, 1.1, 127
-CLASSES = _MOST_CLASS + 1
-"""How many classes of times there are."""
-# What is kept of the chains of an offer between two looks; chains of one offer hardly differ.
-_MOST_CHAINS = 200
+_SHORTEST_SECONDS, _WIDTH, _LAST_CLASS = 0.001, 1.1, 127
+CLASSES = _LAST_CLASS + 1
+"""The number of classes of times."""
+# How many different chains of an offer are counted between two flushes; chains of one offer hardly differ.
+_MAX_CHAINS = 200
 
 
-def class_of(seconds: float) -> str:
-    """Returns the class that a time is counted in: a number, as text because JSON wants it so."""
-    if seconds <= _SHORTEST:
+def time_class(seconds: float) -> str:
+    """Returns the class of a time in seconds: "0" to "127", as text because it is a key of a JSON object."""
+    if seconds <= _SHORTEST_SECONDS:
         return "0"
-    return str(min(_MOST_CLASS, int(math.log(seconds / _SHORTEST) / math.log(_WIDTH))))
+    return str(min(_LAST_CLASS, int(math.log(seconds / _SHORTEST_SECONDS) / math.log(_WIDTH))))
 
 
-def quantile(classes: Mapping[str, int], part: float) -> float | None:
-    """Returns the time that a part of all (0 to 1) kept, to within 5 %; None if nothing was counted."""
-    wanted = part * sum(classes.values())
+def quantile(classes: Mapping[str, int], q: float) -> float | None:
+    """Returns the q-quantile (q from 0 to 1) in seconds, within 5 %; None without samples."""
+    wanted = q * sum(classes.values())
     seen = 0
     for number in sorted(classes, key=int):
         seen += classes[number]
         if seen >= wanted and seen:
-            return float(_SHORTEST * _WIDTH ** (int(number) + 0.5))
+            return float(_SHORTEST_SECONDS * _WIDTH ** (int(number) + 0.5))
     return None
 
 
 @dataclass(slots=True)
-class Fresh:
-    """What happened to the clicks of one offer since the last look."""
+class Activity:
+    """What happened to the clicks of one offer since the last flush."""
 
     clicks: int = 0
     fallbacks: int = 0
     times: Counter[str] = field(default_factory=Counter)
+    """The number of traces by class of time."""
     chains: Counter[Chain] = field(default_factory=Counter)
     last_landing: str = ""
+    """The URL of the last landing page, without query and fragment; empty if there was none."""
 
-    def chain(self, chain: Chain) -> None:
-        """Counts a chain, unless too many different ones wait to be looked at."""
-        if chain in self.chains or len(self.chains) < _MOST_CHAINS:
+    def count_chain(self, chain: Chain) -> None:
+        """Counts a chain; drops it if it is new and 200 different ones are counted already."""
+        if chain in self.chains or len(self.chains) < _MAX_CHAINS:
             self.chains[chain] += 1
 
-    def add(self, other: "Fresh") -> None:
-        """Takes in what happened later."""
+    def add(self, other: "Activity") -> None:
+        """Adds later activity of the same offer."""
         self.clicks += other.clicks
         self.fallbacks += other.fallbacks
         self.times.update(other.times)
         for chain, times in other.chains.items():
-            if chain in self.chains or len(self.chains) < _MOST_CHAINS:
+            if chain in self.chains or len(self.chains) < _MAX_CHAINS:
                 self.chains[chain] += times
         self.last_landing = other.last_landing or self.last_landing
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """Five minutes of an offer."""
+    """The clicks of an offer in five minutes."""
 
     clicks: int = 0
     fallbacks: int = 0
     times: Mapping[str, int] = field(default_factory=dict)
-    """How many traces of each class of times."""
+    """The number of traces by class of time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How an offer fares; moments are seconds since 1970."""
+    """The stored health of an offer."""
 
     slots: Mapping[int, Slot] = field(default_factory=dict)
-    """By the moment at which they began."""
+    """By start, in seconds since 1970."""
     shape: Shape = field(default_factory=Shape)
     last_landing: str = ""
+    """The URL of the last landing page, without query and fragment; empty before the first."""
     last_landing_time: float = 0.0
+    """In seconds since 1970."""
 
-    def after(self, fresh: Fresh, now: float) -> tuple["Health", Mapping[DriftKind, int]]:
-        """Returns the health after what happened, and how many chains differed from what is usual, and in what."""
+    def after(self, activity: Activity, now: float) -> tuple["Health", Mapping[DriftKind, int]]:
+        """Returns the health with activity added, and how many chains drifted, by kind; `now` in seconds since 1970."""
         begin = int(now // SLOT_SECONDS) * SLOT_SECONDS
         slot = self.slots.get(begin, Slot())
         times = dict(slot.times)
-        for number, traces in fresh.times.items():
+        for number, traces in activity.times.items():
             times[number] = times.get(number, 0) + traces
         slots = {start: known for start, known in self.slots.items() if start > now - PERIOD_SECONDS - SLOT_SECONDS}
-        slots[begin] = Slot(slot.clicks + fresh.clicks, slot.fallbacks + fresh.fallbacks, times)
-        shape, drifting = observe(self.shape, fresh.chains, now) if fresh.chains else (self.shape, {})
-        landed = bool(fresh.last_landing)
+        slots[begin] = Slot(slot.clicks + activity.clicks, slot.fallbacks + activity.fallbacks, times)
+        shape, drifting = observe(self.shape, activity.chains, now) if activity.chains else (self.shape, {})
+        landed = bool(activity.last_landing)
         return Health(
             slots=slots,
             shape=shape,
-            last_landing=fresh.last_landing if landed else self.last_landing,
+            last_landing=activity.last_landing if landed else self.last_landing,
             last_landing_time=now if landed else self.last_landing_time,
         ), drifting
 
 
 @dataclass(frozen=True, slots=True)
 class OfferHealth:
-    """What operators are told of an offer; times are in seconds, moments in seconds since 1970."""
+    """The health of an offer over the last hour, as operators see it."""
 
     offer: str
     clicks: int
     fallbacks: int
     times: Mapping[str, int]
+    """The number of successful traces by class of time."""
     drifts: Sequence[Drift]
+    """The newest first."""
     shape: Shape
     last_landing: str
+    """The URL of the last landing page, without query and fragment; empty before the first."""
     last_landing_time: float
+    """In seconds since 1970."""
 
     @classmethod
     def of(cls, offer: str, health: Health, now: float) -> "OfferHealth":
-        """Sums up the last hour."""
+        """Sums up the hour before `now`, in seconds since 1970."""
         slots = [slot for start, slot in health.slots.items() if start > now - PERIOD_SECONDS]
         times: Counter[str] = Counter()
         for slot in slots:
@@ -135,21 +144,21 @@ class OfferHealth:
 
     @property
     def fallback_share(self) -> float:
-        """The part of the clicks that got the fallback, 0 to 1; 0 without clicks."""
+        """The share of clicks answered with the fallback, 0 to 1; 0 without clicks."""
         return self.fallbacks / self.clicks if self.clicks else 0.0
 
     @property
     def traces(self) -> int:
-        """How many traces ended well."""
+        """The number of successful traces."""
         return sum(self.times.values())
 
-    def trace_time(self, part: float) -> float | None:
-        """Returns the time from click to landing page that a part of the traces kept; None without traces."""
-        return quantile(self.times, part)
+    def trace_time(self, q: float) -> float | None:
+        """Returns the q-quantile of the time from click to landing page in seconds, within 5 %; None without traces."""
+        return quantile(self.times, q)
 
 
-def to_json(health: Health) -> dict[str, object]:
-    """Renders the state for the database."""
+def health_to_json(health: Health) -> dict[str, object]:
+    """Renders health as the document of `clicks.offer_health.state`."""
     shape = health.shape
     return {
         "slots": {str(start): [slot.clicks, slot.fallbacks, slot.times] for start, slot in health.slots.items()},
@@ -175,8 +184,11 @@ def to_json(health: Health) -> dict[str, object]:
     }
 
 
-def of_json(state: Mapping[str, object] | object) -> Health:
-    """Reads what `to_json` wrote; an empty state is that of an offer without clicks."""
+def health_from_json(state: Mapping[str, object] | object) -> Health:
+    """Reads the document of `clicks.offer_health.state`; one of another form is that of an offer without clicks.
+
+    A drift of a kind that this build does not know is left out.
+    """
     match state:
         case {
             "slots": dict(slots),
@@ -197,7 +209,7 @@ def of_json(state: Mapping[str, object] | object) -> Health:
                     hops=hops,
                     landing_hosts=landing_hosts,
                     params=params,
-                    drifts=tuple(_drift(entry) for entry in drifts),
+                    drifts=tuple(drift for entry in drifts if (drift := _drift(entry)) is not None),
                 ),
                 last_landing=last_landing,
                 last_landing_time=last_landing_time,
@@ -205,7 +217,7 @@ def of_json(state: Mapping[str, object] | object) -> Health:
     return Health()
 
 
-def _drift(entry: Mapping[str, object]) -> Drift:
+def _drift(entry: object) -> Drift | None:
     match entry:
         case {
             "kind": str(kind),
@@ -215,6 +227,6 @@ def _drift(entry: Mapping[str, object]) -> Drift:
             "last": float() | int() as last,
             "chains": int(chains),
             "calm": int(calm),
-        }:
+        } if kind in DriftKind.__members__:
             return Drift(Deviation(DriftKind(kind), subject, detail), first, last, chains, calm)
-    raise ValueError("this is no drift")
+    return None

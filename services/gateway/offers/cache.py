@@ -1,4 +1,4 @@
-"""All offers in memory, so that a click asks no database for its offer."""
+"""Holds all offers in memory, so that a click needs no database query for its offer."""
 
 import asyncio
 import time
@@ -12,34 +12,34 @@ from services.gateway.model import Offer
 
 log = logs.get(__name__)
 
-_PAGE = 1_000
-_MISSING_FOR = 1.0
-_MISSING_KEPT = 10_000
-_LOOKUPS = 4
+_PAGE_SIZE = 1_000
+_MISSING_SECONDS = 1.0
+_MAX_MISSING = 10_000
+_MAX_LOOKUPS = 4
 
 
 class OfferStore(Protocol):
-    """Where offers are kept."""
+    """Stores offers."""
 
     async def get(self, name: str) -> Offer | None:
-        """Returns an offer; None if there is none."""
+        """Returns an offer, even a disabled one; None if there is none."""
         ...
 
     async def page(self, after: str, size: int) -> Sequence[Offer]:
-        """Returns offers by name."""
+        """Returns up to `size` offers whose names come after `after`, by name."""
         ...
 
 
 def unknown_offer(name: str) -> ClicktraceError:
-    """Describes an offer that does not exist or is disabled."""
+    """Returns the NOT_FOUND/UNKNOWN_OFFER error for an offer that does not exist or is disabled."""
     return ClicktraceError(Code.NOT_FOUND, "UNKNOWN_OFFER", f"there is no offer {name!r}")
 
 
-class OfferBook:
-    """Every offer, kept up to date by notifications; it serves on while the store is gone."""
+class OfferCache:
+    """Holds every offer; serves what it has while the store is unavailable. Its owner reloads what has changed."""
 
     def __init__(self, store: OfferStore) -> None:
-        """Begins empty; `reload_all` fills it."""
+        """Starts empty; `reload_all` fills it."""
         self._store = store
         self._offers: dict[str, Offer] = {}
         self._missing: OrderedDict[str, float] = OrderedDict()
@@ -48,10 +48,10 @@ class OfferBook:
         self._lookups: dict[str, asyncio.Event] = {}
 
     async def find(self, name: str) -> Offer:
-        """Returns the offer of a click. NOT_FOUND/UNKNOWN_OFFER if there is none or it is disabled.
+        """Returns the offer of a click. Raises NOT_FOUND/UNKNOWN_OFFER if there is none or it is disabled.
 
-        An unknown name is looked up, because it may have been created a moment ago; at most once a second each, and
-        few at a time, so that invented names cannot keep the database busy.
+        An unknown name is looked up in the store, because it may have been created a moment ago: at most once a second
+        per name and 4 names at a time, so that invented names cannot keep the database busy.
         """
         offer = self._offers.get(name)
         if offer is None:
@@ -62,11 +62,11 @@ class OfferBook:
         return offer
 
     def all(self) -> Sequence[Offer]:
-        """Returns all offers, disabled ones too, by name."""
+        """Returns all offers by name, disabled ones included."""
         return sorted(self._offers.values(), key=lambda offer: offer.name)
 
     async def reload(self, name: str) -> None:
-        """Reads one offer anew. Raises as the store does."""
+        """Reads one offer from the store. Raises what the store raises."""
         async with self._reloading:
             offer = await self._store.get(name)
             if offer is None:
@@ -77,11 +77,11 @@ class OfferBook:
                 self._missing.pop(name, None)
 
     async def reload_all(self) -> None:
-        """Reads all offers anew. Raises as the store does, and then keeps what it has."""
+        """Reads all offers from the store. Raises what the store raises, and then keeps what it has."""
         async with self._reloading:
             offers: dict[str, Offer] = {}
             after = ""
-            while page := await self._store.page(after, _PAGE):
+            while page := await self._store.page(after, _PAGE_SIZE):
                 offers |= {offer.name: offer for offer in page}
                 after = page[-1].name
             self._offers = offers
@@ -89,12 +89,12 @@ class OfferBook:
         log.info("offers.loaded", offers=len(offers))
 
     async def _look_up(self, name: str) -> None:
-        """Reads an offer that is not here, once for all clicks that ask for it at the same time."""
-        under_way = self._lookups.get(name)
-        if under_way is not None:
-            await under_way.wait()
+        """Reads an offer that is not cached, once for all clicks that ask for it at the same time."""
+        pending = self._lookups.get(name)
+        if pending is not None:
+            await pending.wait()
             return
-        if len(self._lookups) >= _LOOKUPS or self._missing.get(name, 0.0) > time.monotonic():
+        if len(self._lookups) >= _MAX_LOOKUPS or self._missing.get(name, 0.0) > time.monotonic():
             return
         done = self._lookups[name] = asyncio.Event()
         try:
@@ -106,7 +106,7 @@ class OfferBook:
             done.set()
 
     def _remember_missing(self, name: str) -> None:
-        self._missing[name] = time.monotonic() + _MISSING_FOR
+        self._missing[name] = time.monotonic() + _MISSING_SECONDS
         self._missing.move_to_end(name)
-        while len(self._missing) > _MISSING_KEPT:
+        while len(self._missing) > _MAX_MISSING:
             self._missing.popitem(last=False)

@@ -1,5 +1,6 @@
-"""Checking a request whole, so that all its faults are reported at once."""
+"""Checks a request whole, so that all its violations are reported at once."""
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -9,65 +10,96 @@ from libs.common.errors import Violation, invalid_request
 from libs.common.rpc import times
 from services.gateway.urls import template
 
-_LONGEST_URL = 8_192
-_MOST_NAMES = 200
-_LONGEST_NAME = 200
+_MAX_URL_LENGTH = 8_192
+_MAX_NAMES = 200
+_MAX_NAME_LENGTH = 200
+_MAX_OFFER_LENGTH = 64
+_DEFAULT_PAGE_SIZE, _MAX_PAGE_SIZE = 100, 1_000
+_CLICK_ID = re.compile(r"[0-9a-f]{32}")
+
+
+def is_click_id(text: str) -> bool:
+    """Returns whether a text has the form of a click id: 32 hexadecimal digits, lower case."""
+    return bool(_CLICK_ID.fullmatch(text))
+
+
+def page_size(asked: int) -> int:
+    """Returns the number of entries of a page: 100 for 0. Raises INVALID_ARGUMENT outside 0 to 1000."""
+    if not 0 <= asked <= _MAX_PAGE_SIZE:
+        text = f"must be 1 to {_MAX_PAGE_SIZE}, or left out for {_DEFAULT_PAGE_SIZE}"
+        raise invalid_request([Violation("page_size", text)])
+    return asked or _DEFAULT_PAGE_SIZE
 
 
 class Check:
-    """Gathers faults; `finish` raises them together."""
+    """Collects violations; `finish` raises them together."""
 
     def __init__(self) -> None:
-        """Begins without a fault."""
+        """Starts without a violation."""
         self._violations: list[Violation] = []
 
     def that(self, holds: bool, field: str, description: str) -> None:
-        """Notes a fault of a field unless a condition holds."""
+        """Adds a violation of a field unless a condition holds."""
         if not holds:
-            self.fault(field, description)
+            self.violation(field, description)
 
-    def fault(self, field: str, description: str) -> None:
-        """Notes a fault of a field."""
+    def violation(self, field: str, description: str) -> None:
+        """Adds a violation of a field."""
         self._violations.append(Violation(field, description))
 
     def url(self, field: str, url: str, identity_params: Sequence[str]) -> None:
-        """Notes what is wrong with a URL that may hold tokens."""
-        if len(url) > _LONGEST_URL:
-            self.fault(field, f"must be at most {_LONGEST_URL} characters")
+        """Checks a URL that may hold template fields."""
+        if len(url) > _MAX_URL_LENGTH:
+            self.violation(field, f"must be at most {_MAX_URL_LENGTH} characters")
             return
         for fault in template.faults(url, identity_params):
-            self.fault(field, fault)
+            self.violation(field, fault)
 
     def plain_url(self, field: str, url: str) -> None:
-        """Notes what is wrong with a URL that holds no tokens."""
+        """Checks a URL that holds no template fields."""
         if "{" in url or "}" in url:
-            self.fault(field, "takes no tokens")
+            self.violation(field, "takes no template fields")
         else:
             self.url(field, url, ())
 
-    def span(self, field: str, seconds: float | None, least: float, most: float) -> None:
-        """Notes a span of time, in seconds, that is outside its range; None is left out and fine."""
+    def duration(self, field: str, seconds: float | None, least: float, most: float) -> None:
+        """Checks that a duration is `least` to `most` seconds; None, a field that is left out, is allowed."""
         self.that(seconds is None or least <= seconds <= most, field, f"must be {least:g} s to {most:g} s, or left out")
 
     def time(self, field: str, moment: Timestamp | None) -> datetime | None:
-        """Reads a time, and notes it if it is outside the years 1 to 9999; None is left out and fine."""
+        """Reads a time, and checks that it is in the years 1 to 9999; None, a field that is left out, is allowed."""
         if moment is None:
             return None
         try:
             return times.to_datetime(moment)
         except (ValueError, OverflowError):
-            self.fault(field, "must be a time of the years 1 to 9999")
+            self.violation(field, "must be a time of the years 1 to 9999")
             return None
 
     def names(self, field: str, names: Sequence[str]) -> None:
-        """Notes parameter names that are empty, too long or twice there."""
-        self.that(len(names) <= _MOST_NAMES, field, f"must be at most {_MOST_NAMES}")
+        """Checks a list of parameter names: at most 200, each once, each 1 to 200 printable characters."""
+        self.that(len(names) <= _MAX_NAMES, field, f"must be at most {_MAX_NAMES}")
         self.that(len(set(names)) == len(names), field, "must not name one parameter twice")
-        for number, name in enumerate(names[:_MOST_NAMES]):
-            fine = 0 < len(name) <= _LONGEST_NAME and name.isprintable()
-            self.that(fine, f"{field}[{number}]", f"must be 1 to {_LONGEST_NAME} printable characters")
+        for number, name in enumerate(names[:_MAX_NAMES]):
+            allowed = 0 < len(name) <= _MAX_NAME_LENGTH and name.isprintable()
+            self.that(allowed, f"{field}[{number}]", f"must be 1 to {_MAX_NAME_LENGTH} printable characters")
+
+    def offer_filter(self, field: str, name: str) -> None:
+        """Checks a name that narrows a list to one offer; it may be empty."""
+        self.that(
+            len(name) <= _MAX_OFFER_LENGTH and (not name or name.isprintable()), field, "must be the name of an offer"
+        )
+
+    def offer_page_token(self, token: str) -> None:
+        """Checks a page token that is the name of the last offer of the previous page; it may be empty."""
+        usable = len(token) <= _MAX_OFFER_LENGTH and (not token or token.isprintable())
+        self.that(usable, "page_token", "must be that of the page before")
+
+    def click_page_token(self, token: str) -> None:
+        """Checks a page token that is the id of the last click of the previous page; it may be empty."""
+        self.that(not token or is_click_id(token), "page_token", "must be that of the page before")
 
     def finish(self) -> None:
-        """Raises INVALID_ARGUMENT/INVALID_REQUEST if there is any fault."""
+        """Raises INVALID_ARGUMENT/INVALID_REQUEST if there is a violation."""
         if self._violations:
             raise invalid_request(self._violations)

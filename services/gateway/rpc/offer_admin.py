@@ -1,8 +1,8 @@
-"""OfferAdmin over gRPC: requests are checked whole, and all their faults are reported at once."""
+"""OfferAdmin over gRPC: checks, creates, changes, lists and deletes offers."""
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Literal, Protocol
+from typing import Protocol
 
 from clicktrace.gateway.v1 import gateway_pb2 as pb
 from clicktrace.gateway.v1 import gateway_pb2_grpc
@@ -11,71 +11,66 @@ from libs.common.process import logs
 from libs.common.rpc import times
 from libs.common.rpc.auth import Called, HasMetadata, actor, require_operator
 from libs.common.validation.countries import country_fault
-from services.gateway.model import FallbackPolicy, MergePolicy, Mode, Offer, Rename, UserAgentPolicy
+from services.gateway.model import Offer
 from services.gateway.offers.cache import unknown_offer
-from services.gateway.rpc.checks import Check
+from services.gateway.rpc import codec
+from services.gateway.rpc.checks import Check, page_size
 
 log = logs.get(__name__)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _NAME_RULE = 'must be 1 to 64 of a-z, A-Z, 0-9, ".", "_", "-", beginning with a letter or digit'
 _HOST = re.compile(r"(?=.{1,253}$)[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})*")
-_ENUMS = {
-    "mode": pb.Mode,
-    "merge_policy": pb.MergePolicy,
-    "fallback_policy": pb.FallbackPolicy,
-    "user_agent_policy": pb.UserAgentPolicy,
-}
 _UNCHANGEABLE = ("name", "create_time", "update_time")
-_MAX_WAIT = (0.1, 60.0)
-_JOIN_WINDOW = (0.0, 86_400.0)
-_JOIN_WINDOW_DEFAULT = 3_600.0
+_MAX_WAIT_SECONDS = (0.1, 60.0)
+_JOIN_WINDOW_SECONDS = (0.0, 86_400.0)
 _WEIGHT = (1, 1_000)
-_PAGE, _LARGEST_PAGE = 100, 1_000
 
 
-class Offers(Protocol):
-    """Where offers are kept."""
+class OfferStore(Protocol):
+    """Stores offers."""
 
     async def get(self, name: str) -> Offer | None:
-        """Returns an offer, also a disabled one."""
+        """Returns an offer, even a disabled one; None if there is none."""
         ...
 
     async def page(self, after: str, size: int) -> Sequence[Offer]:
-        """Returns offers by name."""
+        """Returns up to `size` offers whose names come after `after`, by name."""
         ...
 
     async def insert(self, offer: Offer) -> Offer:
-        """Adds an offer."""
+        """Adds an offer and returns it with its times. Raises ALREADY_EXISTS/OFFER_EXISTS."""
         ...
 
     async def change(self, name: str, change: Callable[[Offer], Offer]) -> Offer:
-        """Replaces an offer by what `change` makes of it."""
+        """Replaces an offer by what `change` returns for it. Raises NOT_FOUND/UNKNOWN_OFFER."""
         ...
 
     async def delete(self, name: str) -> None:
-        """Takes an offer away."""
+        """Deletes an offer. Raises NOT_FOUND/UNKNOWN_OFFER."""
         ...
 
 
-class Book(Protocol):
-    """The offers that clicks see."""
+class Cache(Protocol):
+    """Holds the offers that clicks see."""
 
     async def reload(self, name: str) -> None:
-        """Reads one offer anew."""
+        """Reads one offer from the store."""
         ...
 
 
 class OfferAdmin(gateway_pb2_grpc.OfferAdminServicer):
-    """Lets operators create and change offers."""
+    """Implements `clicktrace.gateway.v1.OfferAdmin`."""
 
-    def __init__(self, offers: Offers, book: Book, *, operator_token: str, max_wait: float, webhooks: bool) -> None:
-        """Changes need `operator_token` (none if empty); `max_wait` is what an offer without one shows.
+    def __init__(
+        self, offers: OfferStore, cache: Cache, *, operator_token: str, max_wait: float, webhooks: bool
+    ) -> None:
+        """Changes need `operator_token` (none if empty); `max_wait` is the gateway's default, in seconds.
 
         `webhooks` says whether this gateway can sign webhooks; if it cannot, offers may not have any.
         """
         self._offers = offers
-        self._book = book
+        self._cache = cache
         self._token = operator_token
         self._max_wait = max_wait
         self._webhooks = webhooks
@@ -83,9 +78,9 @@ class OfferAdmin(gateway_pb2_grpc.OfferAdminServicer):
     async def CreateOffer(self, request: pb.CreateOfferRequest, context: Called) -> pb.CreateOfferResponse:
         """Creates an offer; clicks through this gateway see it when the call returns, through others a moment later."""
         require_operator(context, self._token)
-        offer = await self._offers.insert(self._read(request.offer))
+        offer = await self._offers.insert(self._checked(request.offer))
         log.info("offer.changed", actor=actor(context), action="create", offer=offer.name)
-        await self._book.reload(offer.name)
+        await self._cache.reload(offer.name)
         return pb.CreateOfferResponse(offer=self._message(offer))
 
     async def GetOffer(self, request: pb.GetOfferRequest, _context: HasMetadata) -> pb.GetOfferResponse:
@@ -96,7 +91,7 @@ class OfferAdmin(gateway_pb2_grpc.OfferAdminServicer):
         return pb.GetOfferResponse(offer=self._message(offer))
 
     async def ListOffers(self, request: pb.ListOffersRequest, _context: HasMetadata) -> pb.ListOffersResponse:
-        """Lists offers by name; the page token is the last name of the page before."""
+        """Lists offers by name; the page token is the name of the last offer of the previous page."""
         size = page_size(request.page_size)
         if request.page_token:
             _named(request.page_token, "page_token")
@@ -114,15 +109,15 @@ class OfferAdmin(gateway_pb2_grpc.OfferAdminServicer):
         paths = _mask(request)
 
         def change(offer: Offer) -> Offer:
-            message = _stored_message(offer)
+            message = codec.stored_offer_message(offer)
             for path in paths:
                 message.ClearField(path)
             message.MergeFrom(_only(request.offer, paths))
-            return self._read(message)
+            return self._checked(message)
 
         offer = await self._offers.change(name, change)
         log.info("offer.changed", actor=actor(context), action="update", offer=name, fields=sorted(paths))
-        await self._book.reload(name)
+        await self._cache.reload(name)
         return pb.UpdateOfferResponse(offer=self._message(offer))
 
     async def DeleteOffer(self, request: pb.DeleteOfferRequest, context: Called) -> pb.DeleteOfferResponse:
@@ -130,28 +125,21 @@ class OfferAdmin(gateway_pb2_grpc.OfferAdminServicer):
         require_operator(context, self._token)
         await self._offers.delete(_named(request.name))
         log.info("offer.changed", actor=actor(context), action="delete", offer=request.name)
-        await self._book.reload(request.name)
+        await self._cache.reload(request.name)
         return pb.DeleteOfferResponse()
 
-    def _read(self, message: pb.Offer) -> Offer:
-        return offer_from(message, webhooks=self._webhooks)
+    def _checked(self, message: pb.Offer) -> Offer:
+        """Reads an offer. Raises INVALID_ARGUMENT/INVALID_REQUEST that names every violation."""
+        _check_offer(message, webhooks=self._webhooks)
+        return codec.read_offer(message)
 
     def _message(self, offer: Offer) -> pb.Offer:
-        return offer_message(offer, default_max_wait=self._max_wait)
+        return codec.offer_message(offer, default_max_wait=self._max_wait)
 
 
-def page_size(asked: int) -> int:
-    """Returns how many entries a page has. INVALID_ARGUMENT outside 0 to 1000."""
-    if not 0 <= asked <= _LARGEST_PAGE:
-        raise invalid_request([Violation("page_size", f"must be 1 to {_LARGEST_PAGE}, or left out for {_PAGE}")])
-    return asked or _PAGE
-
-
-def offer_from(message: pb.Offer, *, webhooks: bool) -> Offer:
-    """Reads an offer. INVALID_ARGUMENT/INVALID_REQUEST names every fault."""
+def _check_offer(message: pb.Offer, *, webhooks: bool) -> None:
+    """Raises INVALID_ARGUMENT/INVALID_REQUEST that names every violation of the rules in the proto."""
     check = Check()
-    max_wait = _span(message, "max_wait")
-    join_window = _span(message, "join_window")
     check.that(bool(_NAME.fullmatch(message.name)), "name", _NAME_RULE)
     check.url("tracking_url", message.tracking_url, message.identity_params)
     if message.fallback_url:
@@ -159,95 +147,42 @@ def offer_from(message: pb.Offer, *, webhooks: bool) -> Offer:
     if message.webhook_url:
         check.that(webhooks, "webhook_url", "cannot be signed: set GATEWAY_WEBHOOK_SECRET")
         check.plain_url("webhook_url", message.webhook_url)
-    country = message.country.lower()
-    if country and (fault := country_fault(country)):
-        check.fault("country", fault)
-    check.span("max_wait", max_wait, *_MAX_WAIT)
-    check.span("join_window", join_window, *_JOIN_WINDOW)
+    if message.country and (fault := country_fault(message.country.lower())):
+        check.violation("country", fault)
+    if message.HasField("max_wait"):
+        check.duration("max_wait", times.to_seconds(message.max_wait), *_MAX_WAIT_SECONDS)
+    if message.HasField("join_window"):
+        check.duration("join_window", times.to_seconds(message.join_window), *_JOIN_WINDOW_SECONDS)
     check.names("allow_params", message.allow_params)
     check.names("deny_params", message.deny_params)
     check.names("identity_params", message.identity_params)
     check.that("offer" not in message.identity_params, "identity_params", "must not name `offer`: it is not passed on")
-    renames = [Rename(getattr(rename, "from"), rename.to) for rename in message.rename_params]
-    check.names("rename_params.from", [rename.source for rename in renames])
-    check.names("rename_params.to", [rename.target for rename in renames])
+    check.names("rename_params.from", [getattr(rename, "from") for rename in message.rename_params])
+    check.names("rename_params.to", [rename.to for rename in message.rename_params])
     for number, host in enumerate(message.landing_hosts):
         check.that(bool(_HOST.fullmatch(host)), f"landing_hosts[{number}]", "must be a host name")
     least, most = _WEIGHT
     check.that(message.weight == 0 or least <= message.weight <= most, "weight", f"must be {least} to {most}")
-    for field, values in _ENUMS.items():
-        check.that(getattr(message, field) in values.values(), field, "has no such value")
+    for field in message.DESCRIPTOR.fields:
+        if field.enum_type:
+            known = [value.name for value in field.enum_type.values if value.number]
+            number = getattr(message, field.name)
+            text = f"has the unknown value {number}; use {', '.join(known)}"
+            check.that(number in field.enum_type.values_by_number, field.name, text)
     check.finish()
-    return Offer(
-        name=message.name,
-        tracking_url=message.tracking_url,
-        country=country,
-        max_wait=max_wait,
-        mode=Mode(pb.Mode.Name(message.mode or pb.TRACE)),
-        merge_policy=MergePolicy(pb.MergePolicy.Name(message.merge_policy or pb.INBOUND_WINS)),
-        allow_params=tuple(message.allow_params),
-        deny_params=tuple(message.deny_params),
-        rename_params=tuple(renames),
-        identity_params=tuple(message.identity_params),
-        fallback_url=message.fallback_url,
-        fallback_policy=FallbackPolicy(pb.FallbackPolicy.Name(message.fallback_policy or pb.TRACKING_URL)),
-        landing_hosts=tuple(message.landing_hosts),
-        user_agent_policy=UserAgentPolicy(pb.UserAgentPolicy.Name(message.user_agent_policy or pb.TRACER)),
-        allow_app_links=message.allow_app_links,
-        weight=message.weight or 1,
-        join_window=_JOIN_WINDOW_DEFAULT if join_window is None else join_window,
-        webhook_url=message.webhook_url,
-        disabled=message.disabled,
-    )
-
-
-def offer_message(offer: Offer, *, default_max_wait: float) -> pb.Offer:
-    """Renders an offer, with every default filled in."""
-    return pb.Offer(
-        name=offer.name,
-        tracking_url=offer.tracking_url,
-        country=offer.country,
-        max_wait=times.to_duration(offer.max_wait or default_max_wait),
-        mode=offer.mode,
-        merge_policy=offer.merge_policy,
-        allow_params=offer.allow_params,
-        deny_params=offer.deny_params,
-        rename_params=[
-            pb.ParameterRename(**{"from": rename.source, "to": rename.target}) for rename in offer.rename_params
-        ],
-        identity_params=offer.identity_names,
-        fallback_url=offer.fallback_url,
-        fallback_policy=offer.fallback_policy,
-        landing_hosts=offer.landing_hosts,
-        user_agent_policy=offer.user_agent_policy,
-        allow_app_links=offer.allow_app_links,
-        weight=offer.weight,
-        join_window=times.to_duration(offer.join_window),
-        webhook_url=offer.webhook_url,
-        disabled=offer.disabled,
-        create_time=times.to_timestamp(offer.create_time) if offer.create_time else None,
-        update_time=times.to_timestamp(offer.update_time) if offer.update_time else None,
-    )
-
-
-def _stored_message(offer: Offer) -> pb.Offer:
-    """Renders an offer as it is stored: what was left out stays out."""
-    message = offer_message(offer, default_max_wait=_MAX_WAIT[0])
-    if offer.max_wait is None:
-        message.ClearField("max_wait")
-    if not offer.identity_params:
-        message.ClearField("identity_params")
-    return message
 
 
 def _mask(request: pb.UpdateOfferRequest) -> Sequence[str]:
-    """Returns which fields change. INVALID_ARGUMENT names every path that is no field, or is not for callers to set."""
+    """Returns the names of the fields to change.
+
+    Raises INVALID_ARGUMENT/INVALID_REQUEST that names every path that is no field, or that the server sets.
+    """
     paths = list(request.update_mask.paths) or [
         field.name for field, _ in request.offer.ListFields() if field.name not in _UNCHANGEABLE
     ]
     known = pb.Offer.DESCRIPTOR.fields_by_name
     if paths == ["*"]:
-        # AIP-134: the whole of it is replaced.
+        # AIP-134: the whole resource is replaced.
         return [name for name in known if name not in _UNCHANGEABLE]
     check = Check()
     for path in paths:
@@ -258,16 +193,13 @@ def _mask(request: pb.UpdateOfferRequest) -> Sequence[str]:
 
 
 def _only(offer: pb.Offer, paths: Sequence[str]) -> pb.Offer:
+    """Returns a copy of an offer with no fields but those of a mask."""
     kept = pb.Offer()
     kept.CopyFrom(offer)
     for field, _ in offer.ListFields():
         if field.name not in paths:
             kept.ClearField(field.name)
     return kept
-
-
-def _span(message: pb.Offer, field: Literal["max_wait", "join_window"]) -> float | None:
-    return times.to_seconds(getattr(message, field)) if message.HasField(field) else None
 
 
 def _named(name: str, field: str = "name") -> str:

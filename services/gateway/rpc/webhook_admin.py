@@ -1,90 +1,66 @@
-"""WebhookAdmin over gRPC: what was not delivered, and trying it again."""
+"""WebhookAdmin over gRPC: lists undelivered late results and retries dead letters."""
 
-import re
 from collections.abc import Sequence
 from typing import Protocol
 
 from clicktrace.gateway.v1 import gateway_pb2 as pb
 from clicktrace.gateway.v1 import gateway_pb2_grpc
 from libs.common.process import logs
-from libs.common.rpc import times
 from libs.common.rpc.auth import Called, HasMetadata, actor, require_operator
 from services.gateway.model import Undelivered
-from services.gateway.rpc.checks import Check
-from services.gateway.rpc.offer_admin import page_size
+from services.gateway.rpc import codec
+from services.gateway.rpc.checks import Check, is_click_id, page_size
 
 log = logs.get(__name__)
 
-_CLICK_ID = re.compile(r"[0-9a-f]{32}")
-_MOST_CLICKS = 1_000
-_LONGEST_NAME = 64
+_MAX_CLICKS = 1_000
 
 
-class Outbox(Protocol):
-    """Where webhooks wait."""
+class Queue(Protocol):
+    """Holds the deliveries that their receivers have not taken."""
 
     async def page(self, offer: str, after: str, size: int, *, dead: bool) -> Sequence[Undelivered]:
-        """Returns webhooks by click."""
+        """Returns up to `size` deliveries after the click `after`, by click id."""
         ...
 
     async def retry(self, click_ids: Sequence[str], offer: str) -> int:
-        """Makes dead letters due again."""
+        """Makes dead letters due now; returns how many."""
         ...
 
 
 class WebhookAdmin(gateway_pb2_grpc.WebhookAdminServicer):
-    """Lets operators see what was not delivered, and have it tried again."""
+    """Implements `clicktrace.gateway.v1.WebhookAdmin`."""
 
-    def __init__(self, outbox: Outbox, *, operator_token: str) -> None:
-        """Every call needs `operator_token` (none if empty): the URL of a webhook may hold a secret of its receiver."""
-        self._outbox = outbox
+    def __init__(self, queue: Queue, *, operator_token: str) -> None:
+        """Every call needs `operator_token` (none if empty): a webhook URL may hold a secret of its receiver."""
+        self._queue = queue
         self._token = operator_token
 
     async def ListWebhooks(self, request: pb.ListWebhooksRequest, context: HasMetadata) -> pb.ListWebhooksResponse:
-        """Lists webhooks; the page token is the click of the last one of the page before."""
+        """Lists deliveries; the page token is the click id of the last one of the previous page."""
         require_operator(context, self._token)
         size = page_size(request.page_size)
         check = Check()
-        _offer(check, request.offer)
-        page_token = request.page_token
-        check.that(
-            not page_token or bool(_CLICK_ID.fullmatch(page_token)), "page_token", "must be that of the page before"
-        )
+        check.offer_filter("offer", request.offer)
+        check.click_page_token(request.page_token)
         check.finish()
-        webhooks = await self._outbox.page(request.offer, page_token, size + 1, dead=request.dead)
+        webhooks = await self._queue.page(request.offer, request.page_token, size + 1, dead=request.dead)
         shown = webhooks[:size]
         return pb.ListWebhooksResponse(
-            webhooks=[_message(webhook) for webhook in shown],
+            webhooks=[codec.webhook_message(webhook) for webhook in shown],
             next_page_token=shown[-1].click_id if len(webhooks) > size else "",
         )
 
     async def RetryWebhooks(self, request: pb.RetryWebhooksRequest, context: Called) -> pb.RetryWebhooksResponse:
-        """Has dead letters tried again."""
+        """Makes dead letters due now."""
         require_operator(context, self._token)
         check = Check()
-        _offer(check, request.offer)
+        check.offer_filter("offer", request.offer)
         check.that(bool(request.offer or request.click_ids), "click_ids", "must name clicks, or `offer` an offer")
-        check.that(len(request.click_ids) <= _MOST_CLICKS, "click_ids", f"must be at most {_MOST_CLICKS}")
-        for number, click_id in enumerate(request.click_ids[:_MOST_CLICKS]):
-            check.that(bool(_CLICK_ID.fullmatch(click_id)), f"click_ids[{number}]", "must be the id of a click")
+        check.that(len(request.click_ids) <= _MAX_CLICKS, "click_ids", f"must be at most {_MAX_CLICKS}")
+        for number, click_id in enumerate(request.click_ids[:_MAX_CLICKS]):
+            check.that(is_click_id(click_id), f"click_ids[{number}]", "must be the id of a click")
         check.finish()
-        retried = await self._outbox.retry(request.click_ids, request.offer)
+        retried = await self._queue.retry(request.click_ids, request.offer)
         log.info("webhook.retried", actor=actor(context), offer=request.offer or None, webhooks=retried)
         return pb.RetryWebhooksResponse(retried=retried)
-
-
-def _offer(check: Check, name: str) -> None:
-    check.that(len(name) <= _LONGEST_NAME and name.isprintable(), "offer", "must be the name of an offer")
-
-
-def _message(webhook: Undelivered) -> pb.Webhook:
-    return pb.Webhook(
-        click_id=webhook.click_id,
-        offer=webhook.offer,
-        url=webhook.url,
-        attempts=webhook.attempts,
-        dead=webhook.dead,
-        last_error=webhook.last_error,
-        due_time=times.to_timestamp(webhook.due_time),
-        create_time=times.to_timestamp(webhook.create_time),
-    )

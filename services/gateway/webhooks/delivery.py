@@ -1,7 +1,7 @@
-"""Late results on their way to the webhooks of their offers: signed, repeated with growing pauses, given up in the end.
+"""Signs and sends late results from a queue that all gateways share.
 
-Every gateway takes what is due from one queue in the database, so a delivery survives the gateway that began it. A
-receiver may get the same result twice, after a lost answer; the id of the click tells.
+The queue is in the database, so a delivery survives a crash of the gateway that claimed it. A receiver may get the same
+result twice, for example after a lost response; the click id identifies repeats.
 """
 
 import asyncio
@@ -20,57 +20,58 @@ from services.gateway.urls.parameters import SplitUrl, parse
 
 log = logs.get(__name__)
 
-_AT_ONCE = 20
-_CLAIMED_FOR = 60.0
-_IDLE_PAUSE = 1.0
-_LONGEST_PAUSE = 3_600.0
+_MAX_CONCURRENT = 20
+# Longer than the sender's timeout, so that no claim lapses while its request runs.
+_CLAIM_SECONDS = 60.0
+_IDLE_SECONDS = 1.0
+_MAX_PAUSE_SECONDS = 3_600.0
 
 
-class Outbox(Protocol):
-    """The queue."""
+class Queue(Protocol):
+    """Holds undelivered late results. Every method raises UNAVAILABLE/DATABASE_UNAVAILABLE."""
 
     async def claim(self, most: int, seconds: float) -> Sequence[Delivery]:
-        """Takes what is due."""
+        """Claims up to `most` due deliveries; a claim lapses after `seconds`."""
         ...
 
     async def done(self, click_id: str) -> None:
-        """Forgets one."""
+        """Removes a delivery that its receiver has taken."""
         ...
 
     async def failed(self, click_id: str, error: str, *, again_in: float | None) -> None:
-        """Notes a failure; with None it is a dead letter."""
+        """Records a failed attempt; retries in `again_in` seconds, or makes it a dead letter if None."""
         ...
 
 
 class ClickReader(Protocol):
-    """Where records are read."""
+    """Reads click records."""
 
     async def get(self, click_id: str) -> ClickRecord | None:
-        """Returns one click, whole."""
+        """Returns the whole record of a click; None if there is none."""
         ...
 
 
-class Poster(Protocol):
+class Sender(Protocol):
     """Sends HTTP requests."""
 
     async def post(self, url: str, body: bytes, headers: dict[str, str]) -> str:
-        """Sends a body; returns what went wrong, empty if it was taken."""
+        """Posts a body; returns what went wrong, empty if the answer was 2xx."""
         ...
 
 
 def signing_key(secret: str, offer: str) -> bytes:
-    """Returns the key of one offer, in hexadecimal: who knows it can forge results of this offer only."""
+    """Returns the signing key of one offer, in hexadecimal; whoever knows it can forge results of this offer only."""
     return hmac.new(secret.encode(), offer.encode(), hashlib.sha256).hexdigest().encode()
 
 
 def signature(key: bytes, timestamp: int, body: bytes) -> str:
-    """Signs a body together with the moment it is sent, so that an old one cannot be sent again as new."""
+    """Signs a body with the time it is sent (seconds since 1970), so that a receiver can refuse a replayed request."""
     signed = hmac.new(key, f"{timestamp}.".encode() + body, hashlib.sha256).hexdigest()
     return f"t={timestamp},v1={signed}"
 
 
 def rendered(record: ClickRecord) -> bytes:
-    """Renders a late result as JSON; `params` are those of the final URL as they stand there, in order."""
+    """Renders a late result as JSON; `params` are those of the final URL, in order and still percent-encoded."""
     params = parse(SplitUrl.of(record.final_url).query or "")
     return json.dumps(
         {
@@ -90,27 +91,28 @@ def rendered(record: ClickRecord) -> bytes:
     ).encode()
 
 
-class Webhooks:
-    """Delivers what is due, for ever."""
+class WebhookDelivery:
+    """Delivers what is due until it is cancelled."""
 
     def __init__(
         self,
-        outbox: Outbox,
+        queue: Queue,
         clicks: ClickReader,
-        poster: Poster,
+        sender: Sender,
         *,
         secret: str,
         attempts: int,
         first_pause: float,
         on_posted: Callable[[str, str], None],
     ) -> None:
-        """Signs with `secret`; tries `attempts` times, `first_pause` seconds apart at first and then ever longer.
+        """Signs with keys derived from `secret`; makes a dead letter after `attempts` failed attempts.
 
-        `on_posted` is told the offer of each attempt, and what came of it: DELIVERED, FAILED or DEAD.
+        The pause after the first failure is `first_pause` seconds; it doubles each time, up to an hour. `on_posted`
+        receives the offer and the result of each attempt: DELIVERED, FAILED or DEAD.
         """
-        self._outbox = outbox
+        self._queue = queue
         self._clicks = clicks
-        self._poster = poster
+        self._sender = sender
         self._secret = secret
         self._attempts = attempts
         self._first_pause = first_pause
@@ -120,7 +122,7 @@ class Webhooks:
         """Delivers until it is cancelled."""
         while True:
             try:
-                due = await self._outbox.claim(_AT_ONCE, _CLAIMED_FOR)
+                due = await self._queue.claim(_MAX_CONCURRENT, _CLAIM_SECONDS)
                 async with asyncio.TaskGroup() as group:
                     for delivery in due:
                         group.create_task(self._deliver(delivery))
@@ -128,13 +130,13 @@ class Webhooks:
                 log.warning("webhook.waits", reason=str(errors.exceptions[0]))
                 due = []
             if not due:
-                await asyncio.sleep(min(_IDLE_PAUSE, self._first_pause))
+                await asyncio.sleep(min(_IDLE_SECONDS, self._first_pause))
 
     async def _deliver(self, delivery: Delivery) -> None:
         record = await self._clicks.get(delivery.click_id)
         if record is None:
-            # Older than the log keeps clicks: there is nothing left to tell.
-            await self._outbox.done(delivery.click_id)
+            # The click is past its retention time, so there is nothing left to send.
+            await self._queue.done(delivery.click_id)
             return
         body = rendered(record)
         key = signing_key(self._secret, delivery.offer)
@@ -144,17 +146,17 @@ class Webhooks:
             "Clicktrace-Signature": signature(key, int(time.time()), body),
         }
         with spans.linked("webhook", to=delivery.click_id) as span:
-            error = await self._poster.post(delivery.url, body, headers)
+            error = await self._sender.post(delivery.url, body, headers)
             if error:
                 spans.fail(span, "NOT_DELIVERED")
         if not error:
-            await self._outbox.done(delivery.click_id)
+            await self._queue.done(delivery.click_id)
             self._on_posted(delivery.offer, "DELIVERED")
             log.info("webhook.delivered", click_id=delivery.click_id, offer=delivery.offer, attempt=delivery.attempts)
             return
         last = delivery.attempts >= self._attempts
-        pause = min(_LONGEST_PAUSE, self._first_pause * 2 ** (delivery.attempts - 1))
-        await self._outbox.failed(delivery.click_id, error, again_in=None if last else pause)
+        pause = min(_MAX_PAUSE_SECONDS, self._first_pause * 2 ** (delivery.attempts - 1))
+        await self._queue.failed(delivery.click_id, error, again_in=None if last else pause)
         self._on_posted(delivery.offer, "DEAD" if last else "FAILED")
         log.warning(
             "webhook.dead" if last else "webhook.failed",

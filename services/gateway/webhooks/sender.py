@@ -1,4 +1,4 @@
-"""Sends webhooks over HTTP."""
+"""Sends webhook requests over HTTP."""
 
 from types import TracebackType
 from typing import Self
@@ -8,11 +8,14 @@ import aiohttp
 _TIMEOUT = aiohttp.ClientTimeout(total=10, connect=5)
 
 
-class WebhookClient:
-    """Posts while it is entered as an async context manager; follows no redirect, and knows no proxy of the machine."""
+class WebhookSender:
+    """Posts while it is entered as an async context manager; follows no redirect and ignores proxy variables.
+
+    A request may take 10 s in all, 5 s of them to connect.
+    """
 
     def __init__(self) -> None:
-        """Opens nothing yet."""
+        """Opens no session yet."""
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -28,14 +31,14 @@ class WebhookClient:
             await self._session.close()
 
     async def post(self, url: str, body: bytes, headers: dict[str, str]) -> str:
-        """Sends a body; returns what went wrong, empty if the answer was 2xx."""
+        """Posts a body; returns what went wrong, empty if the answer was 2xx."""
         if self._session is None:
-            raise RuntimeError("the webhook client is not open")
+            raise RuntimeError("the webhook sender is not entered")
         try:
             async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as response:
                 return "" if 200 <= response.status < 300 else f"HTTP {response.status}"
         except TimeoutError:
             return "no answer in time"
         except (aiohttp.ClientError, OSError) as error:
-            # The words of the error may hold the whole URL, and with it secrets of the receiver.
+            # The message of the error may hold the whole URL, and with it secrets of the receiver.
             return type(error).__name__

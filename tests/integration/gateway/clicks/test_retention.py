@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import asyncpg
 
-from services.gateway.db.tables import ClickTable
+from services.gateway.db.clicks import ClickTable
 from tests.integration.gateway.rpc.test_click_log import unfinished
 from tests.integration.gateway.world import Reply, World, parsed, raw, world
 

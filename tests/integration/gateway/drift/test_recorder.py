@@ -12,10 +12,10 @@ from prometheus_client import REGISTRY
 from clicktrace.gateway.v1 import gateway_pb2 as pb
 from clicktrace.tracer.v1 import tracer_pb2
 from libs.common.postgres import database as connections
-from services.gateway.db.health import HealthTable
-from services.gateway.drift.recorder import OfferHealths
+from services.gateway.db.offer_health import OfferHealthTable
+from services.gateway.drift.recorder import HealthRecorder
 from services.gateway.drift.shape import LEARNED_FROM, Chain, DriftKind
-from services.gateway.drift.stats import Fresh
+from services.gateway.drift.stats import Activity
 from services.gateway.metrics import DriftMetrics
 from tests.integration.gateway.world import Script, World, broke, hop, in_turn, lands_on, says, world
 
@@ -200,12 +200,12 @@ async def test_the_notes_of_a_deleted_offer_are_forgotten(database: str) -> None
 async def test_gateways_that_write_at_the_same_time_lose_nothing(database: str) -> None:
     chain = Chain.of([("track.example", "LOCATION")], "shop.example")
 
-    async def one(table: HealthTable) -> None:
+    async def one(table: OfferHealthTable) -> None:
         for _ in range(10):
-            fresh = {name: Fresh(clicks=1) for name in ("a", "b")}
+            fresh = {name: Activity(clicks=1) for name in ("a", "b")}
             for notes in fresh.values():
-                notes.chain(chain)
-            await table.take_in(fresh)
+                notes.count_chain(chain)
+            await table.add_activity(fresh)
 
     async with await connections.connect_pool(database, application_name="test", max_size=6) as pool:
         await pool.execute(
@@ -213,43 +213,43 @@ async def test_gateways_that_write_at_the_same_time_lose_nothing(database: str) 
             " '[]', '{}', '', 'TRACKING_URL', '{}', 'TRACER', false, 1, 0, '', false FROM unnest($1::text[]) AS name",
             ["a", "b"],
         )
-        table = HealthTable(pool)
+        table = OfferHealthTable(pool)
         await asyncio.gather(*(one(table) for _ in range(5)))
         for told in await table.page("", 10):
             assert (told.clicks, told.shape.chains) == (50, 50)
 
 
-class Flaky(HealthTable):
+class Flaky(OfferHealthTable):
     """A store that fails while it is told to."""
 
     def __init__(self) -> None:
         self.down = True
         self.meanwhile: Callable[[], None] = lambda: None
-        self.taken: dict[str, Fresh] = {}
+        self.taken: dict[str, Activity] = {}
 
-    async def take_in(self, fresh: Mapping[str, Fresh]) -> Mapping[str, Mapping[DriftKind, int]]:
+    async def add_activity(self, fresh: Mapping[str, Activity]) -> Mapping[str, Mapping[DriftKind, int]]:
         if self.down:
             self.meanwhile()
             raise OSError("gone")
         for offer, notes in fresh.items():
-            self.taken.setdefault(offer, Fresh()).add(notes)
+            self.taken.setdefault(offer, Activity()).add(notes)
         return {}
 
 
 async def test_notes_outlive_a_database_that_is_gone() -> None:
     store = Flaky()
-    healths = OfferHealths(store, DriftMetrics(), every=1.0)
-    healths._of("demo").clicks += 1
+    recorder = HealthRecorder(store, DriftMetrics(), every=1.0)
+    recorder._activity_of("demo").clicks += 1
 
     def another_click() -> None:
-        healths._of("demo").clicks += 4
+        recorder._activity_of("demo").clicks += 4
 
     store.meanwhile = another_click
     with pytest.raises(OSError, match="gone"):
-        await healths.once()
-    healths._of("demo").clicks += 2
+        await recorder.flush()
+    recorder._activity_of("demo").clicks += 2
     store.down = False
-    await healths.once()
+    await recorder.flush()
     assert store.taken["demo"].clicks == 7
-    await healths.once()
+    await recorder.flush()
     assert store.taken["demo"].clicks == 7

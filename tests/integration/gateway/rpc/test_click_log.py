@@ -9,7 +9,9 @@ import pytest
 from clicktrace.gateway.v1 import gateway_pb2 as pb
 from libs.common.rpc import times
 from services.gateway.clicks.retention import Maintenance
-from services.gateway.db.tables import ClickTable, JourneyTable, WebhookTable
+from services.gateway.db.clicks import ClickTable
+from services.gateway.db.journeys import JourneyTable
+from services.gateway.db.webhooks import WebhookTable
 from services.gateway.model import ClickRecord, ClickStatus
 from tests.integration.gateway.rpc.test_offer_admin import error_of
 from tests.integration.gateway.world import broke, lands_on, says, waits_for, world

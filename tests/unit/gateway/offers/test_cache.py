@@ -7,7 +7,7 @@ import pytest
 
 from libs.common.errors import ClicktraceError, Code
 from services.gateway.model import Offer
-from services.gateway.offers.cache import OfferBook
+from services.gateway.offers.cache import OfferCache
 
 
 class Store:
@@ -36,19 +36,19 @@ class Store:
         self.offers[name] = Offer(name, "http://t.example/", disabled=disabled)
 
 
-async def reason(book: OfferBook, name: str) -> str:
+async def reason(cache: OfferCache, name: str) -> str:
     with pytest.raises(ClicktraceError) as caught:
-        await book.find(name)
+        await cache.find(name)
     return caught.value.reason
 
 
 async def test_an_offer_that_was_just_created_is_looked_up_once_for_all_who_ask() -> None:
     store = Store()
-    book = OfferBook(store)
-    await book.reload_all()
+    cache = OfferCache(store)
+    await cache.reload_all()
     store.add("new")
     store.open.clear()
-    finding = [asyncio.create_task(book.find("new")) for _ in range(50)]
+    finding = [asyncio.create_task(cache.find("new")) for _ in range(50)]
     await asyncio.sleep(0)
     store.open.set()
     assert {offer.name for offer in await asyncio.gather(*finding)} == {"new"}
@@ -58,33 +58,33 @@ async def test_an_offer_that_was_just_created_is_looked_up_once_for_all_who_ask(
 async def test_a_known_offer_is_served_without_the_store_and_while_it_is_gone() -> None:
     store = Store()
     store.add("demo")
-    book = OfferBook(store)
-    await book.reload_all()
+    cache = OfferCache(store)
+    await cache.reload_all()
     store.gone = True
     with pytest.raises(ClicktraceError):
-        await book.reload_all()
-    assert (await book.find("demo")).name == "demo"
-    assert await reason(book, "other") == "UNKNOWN_OFFER"
+        await cache.reload_all()
+    assert (await cache.find("demo")).name == "demo"
+    assert await reason(cache, "other") == "UNKNOWN_OFFER"
     assert store.asked == ["other"]
 
 
 async def test_an_unknown_name_is_not_asked_for_again_and_again() -> None:
     store = Store()
-    book = OfferBook(store)
+    cache = OfferCache(store)
     for _ in range(10):
-        assert await reason(book, "nobody") == "UNKNOWN_OFFER"
+        assert await reason(cache, "nobody") == "UNKNOWN_OFFER"
     assert store.asked == ["nobody"]
     # A notification does not wait for that.
     store.add("nobody")
-    await book.reload("nobody")
-    assert (await book.find("nobody")).name == "nobody"
+    await cache.reload("nobody")
+    assert (await cache.find("nobody")).name == "nobody"
 
 
 async def test_a_flood_of_invented_names_keeps_few_lookups_under_way() -> None:
     store = Store()
-    book = OfferBook(store)
+    cache = OfferCache(store)
     store.open.clear()
-    finding = [asyncio.create_task(reason(book, f"invented-{number}")) for number in range(1_000)]
+    finding = [asyncio.create_task(reason(cache, f"invented-{number}")) for number in range(1_000)]
     await asyncio.sleep(0)
     store.open.set()
     assert set(await asyncio.gather(*finding)) == {"UNKNOWN_OFFER"}
@@ -95,9 +95,9 @@ async def test_a_disabled_or_deleted_offer_is_unknown() -> None:
     store = Store()
     store.add("off", disabled=True)
     store.add("gone")
-    book = OfferBook(store)
-    await book.reload_all()
-    assert await reason(book, "off") == "UNKNOWN_OFFER"
+    cache = OfferCache(store)
+    await cache.reload_all()
+    assert await reason(cache, "off") == "UNKNOWN_OFFER"
     del store.offers["gone"]
-    await book.reload("gone")
-    assert await reason(book, "gone") == "UNKNOWN_OFFER"
+    await cache.reload("gone")
+    assert await reason(cache, "gone") == "UNKNOWN_OFFER"
