@@ -76,6 +76,7 @@ class Outcome(enum.StrEnum):
     SUCCESS = "SUCCESS"
     PROXY_FAILURE = "PROXY_FAILURE"
     TARGET_FAILURE = "TARGET_FAILURE"
+    UNCLEAR_FAILURE = "UNCLEAR_FAILURE"
     CANCELLED = "CANCELLED"
 
 
@@ -84,6 +85,7 @@ class Blame(enum.StrEnum):
 
     PROXY = "PROXY"
     TARGET = "TARGET"
+    UNCLEAR = "UNCLEAR"
     CALLER = "CALLER"
 
 
@@ -242,6 +244,8 @@ class WalkResult(NamedTuple):
     blame: Blame | None = None
     target_reached: bool = True
     """Whether any origin may have seen a request."""
+    target_host: str = ""
+    """The host that a failure was about; empty without a failure."""
 
 
 class Attempt(NamedTuple):

@@ -27,7 +27,7 @@ FIELDS = {
     POOL.message_types_by_name["Proxy"]: "ip_address ip_port protocol username password provider country",
     POOL.message_types_by_name["HeartbeatRequest"]: "lease_id fence ttl",
     POOL.message_types_by_name["HeartbeatResponse"]: "expire_time db_time",
-    POOL.message_types_by_name["ReleaseRequest"]: "lease_id fence outcome failure_reason trace_time bytes",
+    POOL.message_types_by_name["ReleaseRequest"]: "lease_id fence outcome failure_reason trace_time bytes target_host",
     POOL.message_types_by_name["ReleaseResponse"]: "available_time db_time",
     POOL.message_types_by_name["PoolStatus"]: (
         "total available in_use cooldown unhealthy drained utilization next_available_time"
@@ -41,14 +41,16 @@ FIELDS = {
         "index url status next_url kind timing remote_address http_version tls_version bytes set_cookie_names error"
     ),
     TRACER.message_types_by_name["Timing"]: "dns connect tls first_byte total",
-    TRACER.message_types_by_name["Result"]: "final_url stop_reason hops failure params",
-    TRACER.message_types_by_name["Failure"]: "reason blame target_reached",
+    TRACER.message_types_by_name[
+        "Result"
+    ]: "final_url stop_reason hops failure params final_status forwarded challenged",
+    TRACER.message_types_by_name["Failure"]: "reason blame target_reached target_host",
 }
 
 VALUES = {
-    POOL.enum_types_by_name["Outcome"]: "SUCCESS PROXY_FAILURE TARGET_FAILURE CANCELLED",
+    POOL.enum_types_by_name["Outcome"]: "SUCCESS PROXY_FAILURE TARGET_FAILURE CANCELLED UNCLEAR_FAILURE",
     TRACER.message_types_by_name["Hop"].enum_types_by_name["Kind"]: "LOCATION REFRESH_HEADER META_REFRESH SCRIPT",
-    TRACER.message_types_by_name["Failure"].enum_types_by_name["Blame"]: "PROXY TARGET CALLER",
+    TRACER.message_types_by_name["Failure"].enum_types_by_name["Blame"]: "PROXY TARGET CALLER UNCLEAR",
     TRACER.message_types_by_name["Result"].enum_types_by_name["StopReason"]: "LANDING CONFLICTING_LOCATION APP_LINK",
     GATEWAY.enum_types_by_name["Mode"]: "BEACON REDIRECT_ONLY",
     GATEWAY.enum_types_by_name["MergePolicy"]: "INBOUND_WINS TRACED_WINS APPEND",

@@ -26,6 +26,7 @@ class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PROXY_FAILURE: _ClassVar[Outcome]
     TARGET_FAILURE: _ClassVar[Outcome]
     CANCELLED: _ClassVar[Outcome]
+    UNCLEAR_FAILURE: _ClassVar[Outcome]
 
 class ProxyState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -51,6 +52,7 @@ SUCCESS: Outcome
 PROXY_FAILURE: Outcome
 TARGET_FAILURE: Outcome
 CANCELLED: Outcome
+UNCLEAR_FAILURE: Outcome
 PROXY_STATE_UNSPECIFIED: ProxyState
 AVAILABLE: ProxyState
 IN_USE: ProxyState
@@ -137,7 +139,7 @@ class HeartbeatResponse(_message.Message):
     def __init__(self, expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., db_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ReleaseRequest(_message.Message):
-    __slots__ = ("lease_id", "fence", "outcome", "failure_reason", "trace_time", "bytes", "click_id")
+    __slots__ = ("lease_id", "fence", "outcome", "failure_reason", "trace_time", "bytes", "click_id", "target_host")
     LEASE_ID_FIELD_NUMBER: _ClassVar[int]
     FENCE_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
@@ -145,6 +147,7 @@ class ReleaseRequest(_message.Message):
     TRACE_TIME_FIELD_NUMBER: _ClassVar[int]
     BYTES_FIELD_NUMBER: _ClassVar[int]
     CLICK_ID_FIELD_NUMBER: _ClassVar[int]
+    TARGET_HOST_FIELD_NUMBER: _ClassVar[int]
     lease_id: str
     fence: int
     outcome: Outcome
@@ -152,7 +155,8 @@ class ReleaseRequest(_message.Message):
     trace_time: _duration_pb2.Duration
     bytes: int
     click_id: str
-    def __init__(self, lease_id: _Optional[str] = ..., fence: _Optional[int] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., failure_reason: _Optional[str] = ..., trace_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., bytes: _Optional[int] = ..., click_id: _Optional[str] = ...) -> None: ...
+    target_host: str
+    def __init__(self, lease_id: _Optional[str] = ..., fence: _Optional[int] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., failure_reason: _Optional[str] = ..., trace_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., bytes: _Optional[int] = ..., click_id: _Optional[str] = ..., target_host: _Optional[str] = ...) -> None: ...
 
 class ReleaseResponse(_message.Message):
     __slots__ = ("available_time", "db_time")

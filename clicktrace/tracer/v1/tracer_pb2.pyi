@@ -173,7 +173,7 @@ class Hop(_message.Message):
     def __init__(self, index: _Optional[int] = ..., url: _Optional[str] = ..., status: _Optional[int] = ..., next_url: _Optional[str] = ..., kind: _Optional[_Union[Hop.Kind, str]] = ..., timing: _Optional[_Union[Timing, _Mapping]] = ..., remote_address: _Optional[str] = ..., http_version: _Optional[str] = ..., tls_version: _Optional[str] = ..., bytes: _Optional[int] = ..., set_cookie_names: _Optional[_Iterable[str]] = ..., error: _Optional[str] = ..., snippet: _Optional[str] = ..., params: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ...) -> None: ...
 
 class Result(_message.Message):
-    __slots__ = ("final_url", "stop_reason", "hops", "failure", "params", "total_time", "bytes")
+    __slots__ = ("final_url", "stop_reason", "hops", "failure", "params", "total_time", "bytes", "final_status", "forwarded", "challenged")
     class StopReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STOP_REASON_UNSPECIFIED: _ClassVar[Result.StopReason]
@@ -223,6 +223,9 @@ class Result(_message.Message):
     PARAMS_FIELD_NUMBER: _ClassVar[int]
     TOTAL_TIME_FIELD_NUMBER: _ClassVar[int]
     BYTES_FIELD_NUMBER: _ClassVar[int]
+    FINAL_STATUS_FIELD_NUMBER: _ClassVar[int]
+    FORWARDED_FIELD_NUMBER: _ClassVar[int]
+    CHALLENGED_FIELD_NUMBER: _ClassVar[int]
     final_url: str
     stop_reason: Result.StopReason
     hops: int
@@ -230,26 +233,33 @@ class Result(_message.Message):
     params: _containers.RepeatedCompositeFieldContainer[Parameter]
     total_time: _duration_pb2.Duration
     bytes: int
-    def __init__(self, final_url: _Optional[str] = ..., stop_reason: _Optional[_Union[Result.StopReason, str]] = ..., hops: _Optional[int] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., params: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., total_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., bytes: _Optional[int] = ...) -> None: ...
+    final_status: int
+    forwarded: bool
+    challenged: bool
+    def __init__(self, final_url: _Optional[str] = ..., stop_reason: _Optional[_Union[Result.StopReason, str]] = ..., hops: _Optional[int] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., params: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., total_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., bytes: _Optional[int] = ..., final_status: _Optional[int] = ..., forwarded: _Optional[bool] = ..., challenged: _Optional[bool] = ...) -> None: ...
 
 class Failure(_message.Message):
-    __slots__ = ("reason", "blame", "target_reached", "message")
+    __slots__ = ("reason", "blame", "target_reached", "message", "target_host")
     class Blame(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         BLAME_UNSPECIFIED: _ClassVar[Failure.Blame]
         PROXY: _ClassVar[Failure.Blame]
         TARGET: _ClassVar[Failure.Blame]
         CALLER: _ClassVar[Failure.Blame]
+        UNCLEAR: _ClassVar[Failure.Blame]
     BLAME_UNSPECIFIED: Failure.Blame
     PROXY: Failure.Blame
     TARGET: Failure.Blame
     CALLER: Failure.Blame
+    UNCLEAR: Failure.Blame
     REASON_FIELD_NUMBER: _ClassVar[int]
     BLAME_FIELD_NUMBER: _ClassVar[int]
     TARGET_REACHED_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_HOST_FIELD_NUMBER: _ClassVar[int]
     reason: str
     blame: Failure.Blame
     target_reached: bool
     message: str
-    def __init__(self, reason: _Optional[str] = ..., blame: _Optional[_Union[Failure.Blame, str]] = ..., target_reached: _Optional[bool] = ..., message: _Optional[str] = ...) -> None: ...
+    target_host: str
+    def __init__(self, reason: _Optional[str] = ..., blame: _Optional[_Union[Failure.Blame, str]] = ..., target_reached: _Optional[bool] = ..., message: _Optional[str] = ..., target_host: _Optional[str] = ...) -> None: ...

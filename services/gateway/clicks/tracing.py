@@ -31,6 +31,7 @@ _OUTCOMES = {
     None: Outcome.SUCCESS,
     Blame.PROXY: Outcome.PROXY_FAILURE,
     Blame.TARGET: Outcome.TARGET_FAILURE,
+    Blame.UNCLEAR: Outcome.UNCLEAR_FAILURE,
     Blame.CALLER: Outcome.CANCELLED,
 }
 
@@ -43,7 +44,15 @@ class Lease(Protocol):
     proxy: Proxy
     expire_time: datetime
 
-    def conclude(self, outcome: Outcome, *, reason: str = "", trace_time: float = 0.0, transferred: int = 0) -> None:
+    def conclude(
+        self,
+        outcome: Outcome,
+        *,
+        reason: str = "",
+        target_host: str = "",
+        trace_time: float = 0.0,
+        transferred: int = 0,
+    ) -> None:
         """Says how the use went."""
         ...
 
@@ -87,7 +96,7 @@ class Walker:
         while True:
             result = await self._attempt(running, number, deadline)
             left = deadline - asyncio.get_running_loop().time()
-            untouched = result.blame is Blame.PROXY and not result.target_reached
+            untouched = result.blame in (Blame.PROXY, Blame.UNCLEAR) and not result.target_reached
             if not untouched or left < _LEAST_TIME or number >= self._max_attempts:
                 return result
             number += 1
@@ -124,17 +133,20 @@ class Walker:
             Attempt(lease.lease_id, lease.fence, proxy.ip_address, proxy.ip_port, proxy.country, lease_wait)
         )
         began = asyncio.get_running_loop().time()
-        outcome, reason, transferred = Outcome.CANCELLED, "INTERRUPTED", 0
+        outcome, reason, target_host, transferred = Outcome.CANCELLED, "INTERRUPTED", "", 0
         try:
             result = await self._follow(self._job(running, lease), running, number)
             outcome, reason, transferred = _OUTCOMES[result.blame], result.failure_reason, result.bytes
+            target_host = result.target_host
         except ClicktraceError as error:
             reason = error.reason
             raise
         finally:
             trace_time = asyncio.get_running_loop().time() - began
             running.end_attempt(outcome, trace_time=trace_time, reason=reason)
-            lease.conclude(outcome, reason=reason, trace_time=trace_time, transferred=transferred)
+            lease.conclude(
+                outcome, reason=reason, target_host=target_host, trace_time=trace_time, transferred=transferred
+            )
         return result
 
     async def _follow(self, job: TraceJob, running: RunningClick, number: int) -> WalkResult:

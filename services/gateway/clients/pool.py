@@ -48,15 +48,25 @@ class HeldLease:
     deadline: float
     outcome: Outcome = Outcome.CANCELLED
     failure_reason: str = ""
+    target_host: str = ""
     trace_time: float = 0.0
     bytes: int = 0
     lost: bool = False
     _timeout: asyncio.Timeout | None = field(default=None, repr=False)
 
-    def conclude(self, outcome: Outcome, *, reason: str = "", trace_time: float = 0.0, transferred: int = 0) -> None:
+    def conclude(
+        self,
+        outcome: Outcome,
+        *,
+        reason: str = "",
+        target_host: str = "",
+        trace_time: float = 0.0,
+        transferred: int = 0,
+    ) -> None:
         """Says how the use went; it is released so when the block is left."""
         self.outcome = outcome
         self.failure_reason = reason
+        self.target_host = target_host
         self.trace_time = trace_time
         self.bytes = transferred
 
@@ -297,6 +307,7 @@ class PoolClient:
             trace_time=times.to_duration(held.trace_time),
             bytes=held.bytes,
             click_id=held.click_id,
+            target_host=held.target_host,
         )
         reason = ""
         for attempt in range(_RELEASE_TRIES):

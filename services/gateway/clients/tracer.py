@@ -156,6 +156,7 @@ def _result(result: pb.Result) -> WalkResult:
         # A failure that blames nobody must not count against an IP, and must not be tried again.
         blame=Blame(pb.Failure.Blame.Name(failure.blame)) if failure.blame else Blame.TARGET,
         target_reached=failure.target_reached if failure.blame else True,
+        target_host=failure.target_host,
     )
 
 

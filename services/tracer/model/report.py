@@ -42,6 +42,7 @@ class Blame(enum.Enum):
 
     PROXY = enum.auto()
     TARGET = enum.auto()
+    UNCLEAR = enum.auto()
     CALLER = enum.auto()
 
 

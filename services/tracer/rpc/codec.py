@@ -235,17 +235,18 @@ def _from_result(result: Result) -> pb.Result:
         final_url=result.final_url,
         stop_reason=result.stop_reason.name,
         hops=result.hops,
-        failure=_from_failure(result.failure, target_reached=result.target_reached) if result.failure else None,
+        failure=_from_failure(result.failure, result) if result.failure else None,
         params=map(_from_parameter, result.params),
         total_time=times.to_duration(result.total_time),
         bytes=result.bytes,
     )
 
 
-def _from_failure(failure: Failure, *, target_reached: bool) -> pb.Failure:
+def _from_failure(failure: Failure, result: Result) -> pb.Failure:
     return pb.Failure(
         reason=failure.reason,
         blame=failure.blame.name,
-        target_reached=target_reached,
+        target_reached=result.target_reached,
         message=failure.message,
+        target_host=result.host,
     )

@@ -189,9 +189,10 @@ def broke(
     blame: "tracer_pb2.Failure.Blame" = tracer_pb2.Failure.TARGET,
     reached: bool = True,
     stop: "tracer_pb2.Result.StopReason" = tracer_pb2.Result.CONNECTION_ERROR,
+    host: str = "",
 ) -> tracer_pb2.TraceEvent:
     """The result of a walk that failed."""
-    failure = tracer_pb2.Failure(reason=reason, blame=blame, target_reached=reached)
+    failure = tracer_pb2.Failure(reason=reason, blame=blame, target_reached=reached, target_host=host)
     return tracer_pb2.TraceEvent(result=tracer_pb2.Result(final_url=CHAIN, stop_reason=stop, failure=failure))
 
 

@@ -140,6 +140,25 @@ async def test_a_proxy_that_fails_before_the_target_is_replaced_invisibly(databa
         assert len({one.request_id for one in w.pool.requests}) == 2
 
 
+async def test_an_unclear_failure_before_the_target_is_told_with_its_host_and_another_ip_is_tried(
+    database: str,
+) -> None:
+    async with world(database) as w:
+        await w.offer()
+        unclear = broke("PROXY_TUNNEL_TIMEOUT", blame=tracer_pb2.Failure.UNCLEAR, reached=False, host="slow.example")
+        w.tracer.script = in_turn(says(unclear), lands_on("http://shop.example/"))
+        reply = await w.click("offer=demo&gclid=abc")
+        assert reply.location == "http://shop.example/?gclid=abc"
+        record = await w.record(reply.click_id)
+        assert [(one.ip_address, one.outcome, one.failure_reason) for one in record.attempts] == [
+            ("10.0.0.1", "UNCLEAR_FAILURE", "PROXY_TUNNEL_TIMEOUT"),
+            ("10.0.0.2", "SUCCESS", ""),
+        ]
+        first, second = await w.pool.all_released()
+        assert (first.outcome, first.target_host) == (pool_pb2.UNCLEAR_FAILURE, "slow.example")
+        assert (second.outcome, second.target_host) == (pool_pb2.SUCCESS, "")
+
+
 async def test_no_second_ip_once_an_origin_may_have_seen_a_request(database: str) -> None:
     async with world(database) as w:
         await w.offer()

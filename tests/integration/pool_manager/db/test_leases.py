@@ -374,6 +374,7 @@ async def test_twins_of_one_group_hold_a_claim_each(leases: PostgresLeases, admi
         ("FFTF", 1),
         ("FFCF", 3),
         ("CCCTTTSS", 0),
+        ("UUUU", 0),
     ],
 )
 async def test_three_proxy_failures_in_a_row_take_an_ip_out(
