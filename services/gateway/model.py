@@ -7,10 +7,20 @@ import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
+
+from annotated_types import Interval
 
 USUAL_IDENTITY_PARAMS = ("gclid", "gbraid", "wbraid", "fbclid", "msclkid", "ttclid")
 """The click identifiers of the large ad networks; an offer that names no others is joined by these."""
+
+MAX_WAIT_SECONDS = (0.1, 60.0)
+"""The range of `Offer.max_wait`, in seconds."""
+JOIN_WINDOW_SECONDS = (0.0, 86_400.0)
+"""The range of `Offer.join_window`, in seconds."""
+DEFAULT_JOIN_WINDOW_SECONDS = 3_600.0
+WEIGHT = (1, 1_000)
+"""The range of `Offer.weight`."""
 
 
 class Mode(enum.StrEnum):
@@ -99,13 +109,16 @@ class Rename:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """An offer: where its chain starts, and how its clicks are served. Times are in seconds."""
+    """An offer: where its chain starts, and how its clicks are served.
+
+    Its document in the database has these fields by these names; an older build keeps those that it does not know.
+    """
 
     name: str
     tracking_url: str
     country: str = ""
-    max_wait: float | None = None
-    """How long a visitor waits; None takes the default of the gateway."""
+    max_wait: Annotated[float, Interval(ge=MAX_WAIT_SECONDS[0], le=MAX_WAIT_SECONDS[1])] | None = None
+    """How long a visitor waits, in seconds; None takes the default of the gateway."""
     mode: Mode = Mode.TRACE
     merge_policy: MergePolicy = MergePolicy.INBOUND_WINS
     allow_params: tuple[str, ...] = ()
@@ -117,12 +130,17 @@ class Offer:
     landing_hosts: tuple[str, ...] = ()
     user_agent_policy: UserAgentPolicy = UserAgentPolicy.TRACER
     allow_app_links: bool = False
-    weight: int = 1
-    join_window: float = 3600.0
+    weight: Annotated[int, Interval(ge=WEIGHT[0], le=WEIGHT[1])] = 1
+    join_window: Annotated[float, Interval(ge=JOIN_WINDOW_SECONDS[0], le=JOIN_WINDOW_SECONDS[1])] = (
+        DEFAULT_JOIN_WINDOW_SECONDS
+    )
+    """How long the same click joins an earlier one, in seconds."""
     webhook_url: str = ""
     disabled: bool = False
     create_time: datetime | None = None
     update_time: datetime | None = None
+    etag: str = ""
+    """Differs after every change of the stored offer; empty before it is stored."""
 
     @property
     def identity_names(self) -> tuple[str, ...]:

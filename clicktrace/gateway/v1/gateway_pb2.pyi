@@ -88,7 +88,7 @@ class ParameterRename(_message.Message):
     def __init__(self, to: _Optional[str] = ..., **kwargs) -> None: ...
 
 class Offer(_message.Message):
-    __slots__ = ("name", "tracking_url", "country", "max_wait", "mode", "merge_policy", "allow_params", "deny_params", "rename_params", "identity_params", "fallback_url", "fallback_policy", "landing_hosts", "user_agent_policy", "allow_app_links", "weight", "join_window", "create_time", "update_time", "webhook_url", "disabled")
+    __slots__ = ("name", "tracking_url", "country", "max_wait", "mode", "merge_policy", "allow_params", "deny_params", "rename_params", "identity_params", "fallback_url", "fallback_policy", "landing_hosts", "user_agent_policy", "allow_app_links", "weight", "join_window", "create_time", "update_time", "webhook_url", "disabled", "etag")
     NAME_FIELD_NUMBER: _ClassVar[int]
     TRACKING_URL_FIELD_NUMBER: _ClassVar[int]
     COUNTRY_FIELD_NUMBER: _ClassVar[int]
@@ -110,6 +110,7 @@ class Offer(_message.Message):
     UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
     WEBHOOK_URL_FIELD_NUMBER: _ClassVar[int]
     DISABLED_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
     name: str
     tracking_url: str
     country: str
@@ -131,7 +132,8 @@ class Offer(_message.Message):
     update_time: _timestamp_pb2.Timestamp
     webhook_url: str
     disabled: bool
-    def __init__(self, name: _Optional[str] = ..., tracking_url: _Optional[str] = ..., country: _Optional[str] = ..., max_wait: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., mode: _Optional[_Union[Mode, str]] = ..., merge_policy: _Optional[_Union[MergePolicy, str]] = ..., allow_params: _Optional[_Iterable[str]] = ..., deny_params: _Optional[_Iterable[str]] = ..., rename_params: _Optional[_Iterable[_Union[ParameterRename, _Mapping]]] = ..., identity_params: _Optional[_Iterable[str]] = ..., fallback_url: _Optional[str] = ..., fallback_policy: _Optional[_Union[FallbackPolicy, str]] = ..., landing_hosts: _Optional[_Iterable[str]] = ..., user_agent_policy: _Optional[_Union[UserAgentPolicy, str]] = ..., allow_app_links: _Optional[bool] = ..., weight: _Optional[int] = ..., join_window: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., webhook_url: _Optional[str] = ..., disabled: _Optional[bool] = ...) -> None: ...
+    etag: str
+    def __init__(self, name: _Optional[str] = ..., tracking_url: _Optional[str] = ..., country: _Optional[str] = ..., max_wait: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., mode: _Optional[_Union[Mode, str]] = ..., merge_policy: _Optional[_Union[MergePolicy, str]] = ..., allow_params: _Optional[_Iterable[str]] = ..., deny_params: _Optional[_Iterable[str]] = ..., rename_params: _Optional[_Iterable[_Union[ParameterRename, _Mapping]]] = ..., identity_params: _Optional[_Iterable[str]] = ..., fallback_url: _Optional[str] = ..., fallback_policy: _Optional[_Union[FallbackPolicy, str]] = ..., landing_hosts: _Optional[_Iterable[str]] = ..., user_agent_policy: _Optional[_Union[UserAgentPolicy, str]] = ..., allow_app_links: _Optional[bool] = ..., weight: _Optional[int] = ..., join_window: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., webhook_url: _Optional[str] = ..., disabled: _Optional[bool] = ..., etag: _Optional[str] = ...) -> None: ...
 
 class CreateOfferRequest(_message.Message):
     __slots__ = ("offer",)
@@ -166,12 +168,14 @@ class ListOffersRequest(_message.Message):
     def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class ListOffersResponse(_message.Message):
-    __slots__ = ("offers", "next_page_token")
+    __slots__ = ("offers", "next_page_token", "unreadable_offers")
     OFFERS_FIELD_NUMBER: _ClassVar[int]
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    UNREADABLE_OFFERS_FIELD_NUMBER: _ClassVar[int]
     offers: _containers.RepeatedCompositeFieldContainer[Offer]
     next_page_token: str
-    def __init__(self, offers: _Optional[_Iterable[_Union[Offer, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+    unreadable_offers: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, offers: _Optional[_Iterable[_Union[Offer, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., unreadable_offers: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class UpdateOfferRequest(_message.Message):
     __slots__ = ("offer", "update_mask")

@@ -77,7 +77,10 @@ class OfferAdminServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetOffer(self, request, context):
-        """Returns one offer. Fails with NOT_FOUND/UNKNOWN_OFFER.
+        """Returns one offer.
+
+        Fails with NOT_FOUND/UNKNOWN_OFFER, and with FAILED_PRECONDITION/OFFER_UNREADABLE and a google.rpc.BadRequest that
+        names the fields if this build cannot read the stored offer, because a newer build or a person wrote it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -91,9 +94,10 @@ class OfferAdminServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateOffer(self, request, context):
-        """Changes the fields of an offer that the mask names; new clicks see the change, running ones do not.
+        """Changes the fields of an offer that the mask names, and no others; new clicks see the change, running ones do not.
 
-        Fails as CreateOffer and GetOffer do. A repeat is safe.
+        Fails as CreateOffer and GetOffer do, and with ABORTED/ETAG_MISMATCH if `offer.etag` is set and the offer has changed
+        since it had that etag. A field that cannot be read can be replaced. A repeat without etag is safe.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -43,13 +43,18 @@ class OfferAdminStub:
     names every faulty field.
     """
     GetOffer: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.GetOfferRequest, _gateway_pb2.GetOfferResponse]
-    """Returns one offer. Fails with NOT_FOUND/UNKNOWN_OFFER."""
+    """Returns one offer.
+
+    Fails with NOT_FOUND/UNKNOWN_OFFER, and with FAILED_PRECONDITION/OFFER_UNREADABLE and a google.rpc.BadRequest that
+    names the fields if this build cannot read the stored offer, because a newer build or a person wrote it.
+    """
     ListOffers: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.ListOffersRequest, _gateway_pb2.ListOffersResponse]
     """Lists offers by name, one page at a time."""
     UpdateOffer: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.UpdateOfferRequest, _gateway_pb2.UpdateOfferResponse]
-    """Changes the fields of an offer that the mask names; new clicks see the change, running ones do not.
+    """Changes the fields of an offer that the mask names, and no others; new clicks see the change, running ones do not.
 
-    Fails as CreateOffer and GetOffer do. A repeat is safe.
+    Fails as CreateOffer and GetOffer do, and with ABORTED/ETAG_MISMATCH if `offer.etag` is set and the offer has changed
+    since it had that etag. A field that cannot be read can be replaced. A repeat without etag is safe.
     """
     DeleteOffer: _grpc.UnaryUnaryMultiCallable[_gateway_pb2.DeleteOfferRequest, _gateway_pb2.DeleteOfferResponse]
     """Deletes an offer; its clicks stay in the log. Fails with NOT_FOUND/UNKNOWN_OFFER."""
@@ -66,13 +71,18 @@ class OfferAdminAsyncStub(OfferAdminStub):
     names every faulty field.
     """
     GetOffer: _aio.UnaryUnaryMultiCallable[_gateway_pb2.GetOfferRequest, _gateway_pb2.GetOfferResponse]  # type: ignore[assignment]
-    """Returns one offer. Fails with NOT_FOUND/UNKNOWN_OFFER."""
+    """Returns one offer.
+
+    Fails with NOT_FOUND/UNKNOWN_OFFER, and with FAILED_PRECONDITION/OFFER_UNREADABLE and a google.rpc.BadRequest that
+    names the fields if this build cannot read the stored offer, because a newer build or a person wrote it.
+    """
     ListOffers: _aio.UnaryUnaryMultiCallable[_gateway_pb2.ListOffersRequest, _gateway_pb2.ListOffersResponse]  # type: ignore[assignment]
     """Lists offers by name, one page at a time."""
     UpdateOffer: _aio.UnaryUnaryMultiCallable[_gateway_pb2.UpdateOfferRequest, _gateway_pb2.UpdateOfferResponse]  # type: ignore[assignment]
-    """Changes the fields of an offer that the mask names; new clicks see the change, running ones do not.
+    """Changes the fields of an offer that the mask names, and no others; new clicks see the change, running ones do not.
 
-    Fails as CreateOffer and GetOffer do. A repeat is safe.
+    Fails as CreateOffer and GetOffer do, and with ABORTED/ETAG_MISMATCH if `offer.etag` is set and the offer has changed
+    since it had that etag. A field that cannot be read can be replaced. A repeat without etag is safe.
     """
     DeleteOffer: _aio.UnaryUnaryMultiCallable[_gateway_pb2.DeleteOfferRequest, _gateway_pb2.DeleteOfferResponse]  # type: ignore[assignment]
     """Deletes an offer; its clicks stay in the log. Fails with NOT_FOUND/UNKNOWN_OFFER."""
@@ -98,7 +108,11 @@ class OfferAdminServicer(metaclass=_abc_1.ABCMeta):
         request: _gateway_pb2.GetOfferRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_pb2.GetOfferResponse, _abc.Awaitable[_gateway_pb2.GetOfferResponse]]:
-        """Returns one offer. Fails with NOT_FOUND/UNKNOWN_OFFER."""
+        """Returns one offer.
+
+        Fails with NOT_FOUND/UNKNOWN_OFFER, and with FAILED_PRECONDITION/OFFER_UNREADABLE and a google.rpc.BadRequest that
+        names the fields if this build cannot read the stored offer, because a newer build or a person wrote it.
+        """
 
     @_abc_1.abstractmethod
     def ListOffers(
@@ -114,9 +128,10 @@ class OfferAdminServicer(metaclass=_abc_1.ABCMeta):
         request: _gateway_pb2.UpdateOfferRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_pb2.UpdateOfferResponse, _abc.Awaitable[_gateway_pb2.UpdateOfferResponse]]:
-        """Changes the fields of an offer that the mask names; new clicks see the change, running ones do not.
+        """Changes the fields of an offer that the mask names, and no others; new clicks see the change, running ones do not.
 
-        Fails as CreateOffer and GetOffer do. A repeat is safe.
+        Fails as CreateOffer and GetOffer do, and with ABORTED/ETAG_MISMATCH if `offer.etag` is set and the offer has changed
+        since it had that etag. A field that cannot be read can be replaced. A repeat without etag is safe.
         """
 
     @_abc_1.abstractmethod

@@ -3,8 +3,9 @@
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
+from services.gateway.db.session import Row
 from services.gateway.model import (
     Answer,
     Attempt,
@@ -16,18 +17,6 @@ from services.gateway.model import (
     ParameterSource,
 )
 from services.gateway.urls.parameters import SplitUrl, parse
-
-
-class Row(Protocol):
-    """A row, read by column name."""
-
-    def __getitem__(self, column: str, /) -> Any:
-        """Returns the value of a column."""
-        ...
-
-    def get(self, key: str) -> Any:
-        """Returns the value of a column; None if the row has no such column."""
-        ...
 
 
 def record_to_json(record: ClickRecord) -> dict[str, Any]:

@@ -1,15 +1,20 @@
-"""The offers: one row each."""
+"""The offers: one row each, with the offer's fields in one JSON document.
 
+A field that this build does not know stays in the document: a change writes only the fields that it names.
+"""
+
+import hashlib
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from libs.common.errors import ClicktraceError, Code
-from services.gateway.db.click_rows import Row
-from services.gateway.db.session import QUERIES, Pool, statement
-from services.gateway.model import FallbackPolicy, MergePolicy, Mode, Offer, Rename, UserAgentPolicy
-from services.gateway.offers.cache import unknown_offer
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from libs.common.errors import ClicktraceError, Code, Violation
+from services.gateway.db.session import QUERIES, Pool, Row, statement
+from services.gateway.model import Offer
+from services.gateway.offers.stored import StoredOffer, UnreadableOffer, unknown_offer, unreadable_offer
 
 _GET = QUERIES["offer_get"]
 _LIST = QUERIES["offer_list"]
@@ -19,104 +24,116 @@ _UPDATE = QUERIES["offer_update"]
 _DELETE = QUERIES["offer_delete"]
 _TABLE = "clicks.offers"
 
+# The document has the fields of `Offer` by name, so a new field is stored without a change here.
+_OFFER = TypeAdapter(Offer)
+_NOT_IN_DOCUMENT = {"name", "create_time", "update_time", "etag"}
+_MAX_SHOWN = 100
+
 
 class OfferTable:
-    """Offers, one row each."""
+    """Stores offers. Every method raises UNAVAILABLE/DATABASE_UNAVAILABLE."""
 
     def __init__(self, pool: Pool) -> None:
-        """Works on a pool that its owner closes."""
+        """Uses a pool that the caller closes."""
         self._pool = pool
 
-    async def get(self, name: str) -> Offer | None:
-        """Returns an offer, also a disabled one; None if there is none."""
+    async def get(self, name: str) -> StoredOffer | None:
+        """Returns an offer, even a disabled one; None if there is none."""
         async with statement(self._pool, "offer_get", _TABLE) as connection:
             row = await connection.fetchrow(_GET, name)
-        return offer_of(row) if row else None
+        return _read(row) if row else None
 
-    async def page(self, after: str, size: int) -> Sequence[Offer]:
+    async def page(self, after: str, size: int) -> Sequence[StoredOffer]:
         """Returns up to `size` offers whose names come after `after`, by name."""
         async with statement(self._pool, "offer_list", _TABLE) as connection:
             rows = await connection.fetch(_LIST, after, size)
-        return [offer_of(row) for row in rows]
+        return [_read(row) for row in rows]
 
     async def insert(self, offer: Offer) -> Offer:
-        """Adds an offer and returns it with its times. ALREADY_EXISTS/OFFER_EXISTS when the name is taken."""
+        """Adds an offer and returns it with its times and etag. Raises ALREADY_EXISTS/OFFER_EXISTS."""
         async with statement(self._pool, "offer_insert", _TABLE) as connection:
-            row = await connection.fetchrow(_INSERT, *offer_values(offer))
+            row = await connection.fetchrow(_INSERT, offer.name, json.dumps(_document(offer)))
         if row is None:
             raise ClicktraceError(
                 Code.ALREADY_EXISTS,
                 "OFFER_EXISTS",
                 f"there is an offer {offer.name!r} already; change it or take another name",
             )
-        return offer_of(row)
+        return _readable(row)
 
-    async def change(self, name: str, change: Callable[[Offer], Offer]) -> Offer:
-        """Replaces an offer by what `change` makes of it, while nobody else changes it. NOT_FOUND/UNKNOWN_OFFER."""
+    async def change(self, name: str, fields: Collection[str], change: Callable[[Offer], Offer]) -> Offer:
+        """Writes `fields` of what `change` returns for the stored offer, which is locked meanwhile; returns the result.
+
+        All other fields of the document stay as they are, also those that this build does not know. `change` gets the
+        defaults for fields that it is to write and that cannot be read. Raises NOT_FOUND/UNKNOWN_OFFER,
+        FAILED_PRECONDITION/OFFER_UNREADABLE if another field cannot be read, and what `change` raises.
+        """
         async with statement(self._pool, "offer_update", _TABLE) as connection, connection.transaction():
             row = await connection.fetchrow(_LOCK, name)
             if row is None:
                 raise unknown_offer(name)
-            row = await connection.fetchrow(_UPDATE, *offer_values(change(offer_of(row))))
+            document = _document(change(_readable(row, replaced=fields)))
+            written = {field: document[field] for field in fields}
+            row = await connection.fetchrow(_UPDATE, name, json.dumps(written))
         if row is None:
             raise unknown_offer(name)
-        return offer_of(row)
+        return _readable(row)
 
     async def delete(self, name: str) -> None:
-        """Takes an offer away. NOT_FOUND/UNKNOWN_OFFER if there is none."""
+        """Deletes an offer. Raises NOT_FOUND/UNKNOWN_OFFER."""
         async with statement(self._pool, "offer_delete", _TABLE) as connection:
             row = await connection.fetchrow(_DELETE, name)
         if row is None:
             raise unknown_offer(name)
 
 
-def offer_values(offer: Offer) -> tuple[Any, ...]:
-    """Returns what `offer_insert` and `offer_update` take, in their order."""
-    return (
-        offer.name,
-        offer.tracking_url,
-        offer.country,
-        offer.max_wait,
-        offer.mode,
-        offer.merge_policy,
-        list(offer.allow_params),
-        list(offer.deny_params),
-        json.dumps([asdict(rename) for rename in offer.rename_params]),
-        list(offer.identity_params),
-        offer.fallback_url,
-        offer.fallback_policy,
-        list(offer.landing_hosts),
-        offer.user_agent_policy,
-        offer.allow_app_links,
-        offer.weight,
-        offer.join_window,
-        offer.webhook_url,
-        offer.disabled,
-    )
+def _document(offer: Offer) -> dict[str, Any]:
+    """Renders the document of an offer."""
+    document: dict[str, Any] = _OFFER.dump_python(offer, mode="json", exclude=_NOT_IN_DOCUMENT)
+    return document
 
 
-def offer_of(row: Row) -> Offer:
-    """Reads an offer from a row."""
-    return Offer(
-        name=row["name"],
-        tracking_url=row["tracking_url"],
-        country=row["country"],
-        max_wait=row["max_wait"],
-        mode=Mode(row["mode"]),
-        merge_policy=MergePolicy(row["merge_policy"]),
-        allow_params=tuple(row["allow_params"]),
-        deny_params=tuple(row["deny_params"]),
-        rename_params=tuple(Rename(**rename) for rename in json.loads(row["rename_params"])),
-        identity_params=tuple(row["identity_params"]),
-        fallback_url=row["fallback_url"],
-        fallback_policy=FallbackPolicy(row["fallback_policy"]),
-        landing_hosts=tuple(row["landing_hosts"]),
-        user_agent_policy=UserAgentPolicy(row["user_agent_policy"]),
-        allow_app_links=row["allow_app_links"],
-        weight=row["weight"],
-        join_window=row["join_window"],
-        webhook_url=row["webhook_url"],
-        disabled=row["disabled"],
-        create_time=row["create_time"],
-        update_time=row["update_time"],
-    )
+def _read(row: Row, *, replaced: Collection[str] = ()) -> StoredOffer:
+    """Reads an offer from a row; a field of `replaced` that cannot be read gets its default."""
+    document = json.loads(row["document"])
+    outside = {
+        "name": row["name"],
+        "create_time": row["create_time"].isoformat(),
+        "update_time": row["update_time"].isoformat(),
+        "etag": _etag(row),
+    }
+    try:
+        return _OFFER.validate_json(json.dumps(document | outside), strict=True)
+    except ValidationError as error:
+        faults = error.errors(include_url=False)
+    unreadable = {str(fault["loc"][0]) for fault in faults}
+    if unreadable <= set(replaced):
+        # The tracking URL has no default; the empty one is replaced like every other default here.
+        kept = {field: value for field, value in document.items() if field not in unreadable}
+        return _OFFER.validate_json(json.dumps({"tracking_url": ""} | kept | outside), strict=True)
+    return UnreadableOffer(row["name"], tuple(_violation(fault) for fault in faults))
+
+
+def _readable(row: Row, *, replaced: Collection[str] = ()) -> Offer:
+    """Reads an offer from a row, as `_read`. Raises FAILED_PRECONDITION/OFFER_UNREADABLE."""
+    offer = _read(row, replaced=replaced)
+    if isinstance(offer, UnreadableOffer):
+        raise unreadable_offer(offer)
+    return offer
+
+
+def _etag(row: Row) -> str:
+    """Returns a hash that differs after every change of the row, also one made by hand."""
+    content = f"{row['update_time'].isoformat()} {row['document']}"
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def _violation(fault: ErrorDetails) -> Violation:
+    first, *rest = fault["loc"]
+    path = str(first) + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in rest)
+    if fault["type"] == "missing":
+        return Violation(path, "is missing")
+    value = json.dumps(fault["input"])[:_MAX_SHOWN]
+    if fault["type"] == "enum":
+        return Violation(path, f"unknown value {value}; use {fault['ctx']['expected'].replace(chr(39), '')}")
+    return Violation(path, f"has the value {value}: {fault['msg'].lower()}")

@@ -2,62 +2,30 @@
 
 -- name: offer_get
 -- One offer by its name.
-SELECT
-    name, tracking_url, country, max_wait, mode, merge_policy, allow_params, deny_params, rename_params,
-    identity_params, fallback_url, fallback_policy, landing_hosts, user_agent_policy, allow_app_links, weight,
-    join_window, webhook_url, disabled, create_time, update_time
-FROM clicks.offers
-WHERE name = $1;
+SELECT name, document, create_time, update_time FROM clicks.offers WHERE name = $1;
 
 -- name: offer_list
--- A page of offers: after name $1, at most $2.
-SELECT
-    name, tracking_url, country, max_wait, mode, merge_policy, allow_params, deny_params, rename_params,
-    identity_params, fallback_url, fallback_policy, landing_hosts, user_agent_policy, allow_app_links, weight,
-    join_window, webhook_url, disabled, create_time, update_time
-FROM clicks.offers
-WHERE name > $1
-ORDER BY name
-LIMIT $2;
+-- A page of offers by name: after name $1, at most $2.
+SELECT name, document, create_time, update_time FROM clicks.offers WHERE name > $1 ORDER BY name LIMIT $2;
 
 -- name: offer_insert
--- A new offer; no row when the name is taken.
-INSERT INTO clicks.offers (
-    name, tracking_url, country, max_wait, mode, merge_policy, allow_params, deny_params, rename_params,
-    identity_params, fallback_url, fallback_policy, landing_hosts, user_agent_policy, allow_app_links, weight,
-    join_window, webhook_url, disabled
-) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+-- Adds an offer with document $2; no row when the name is taken.
+INSERT INTO clicks.offers (name, document) VALUES ($1, $2::jsonb)
 ON CONFLICT (name) DO NOTHING
-RETURNING
-    name, tracking_url, country, max_wait, mode, merge_policy, allow_params, deny_params, rename_params,
-    identity_params, fallback_url, fallback_policy, landing_hosts, user_agent_policy, allow_app_links, weight,
-    join_window, webhook_url, disabled, create_time, update_time;
+RETURNING name, document, create_time, update_time;
 
 -- name: offer_lock
 -- One offer by its name, locked until the transaction ends.
-SELECT
-    name, tracking_url, country, max_wait, mode, merge_policy, allow_params, deny_params, rename_params,
-    identity_params, fallback_url, fallback_policy, landing_hosts, user_agent_policy, allow_app_links, weight,
-    join_window, webhook_url, disabled, create_time, update_time
-FROM clicks.offers
-WHERE name = $1
-FOR UPDATE;
+SELECT name, document, create_time, update_time FROM clicks.offers WHERE name = $1 FOR UPDATE;
 
 -- name: offer_update
--- The whole offer anew; no row when there is none.
-UPDATE clicks.offers SET
-    tracking_url = $2, country = $3, max_wait = $4, mode = $5, merge_policy = $6, allow_params = $7,
-    deny_params = $8, rename_params = $9, identity_params = $10, fallback_url = $11, fallback_policy = $12,
-    landing_hosts = $13, user_agent_policy = $14, allow_app_links = $15, weight = $16, join_window = $17,
-    webhook_url = $18, disabled = $19, update_time = clock_timestamp()
+-- Writes the fields in $2 into the document of an offer and leaves all others; no row when there is no such offer.
+UPDATE clicks.offers SET document = document || $2::jsonb, update_time = clock_timestamp()
 WHERE name = $1
-RETURNING
-    name, tracking_url, country, max_wait, mode, merge_policy, allow_params, deny_params, rename_params,
-    identity_params, fallback_url, fallback_policy, landing_hosts, user_agent_policy, allow_app_links, weight,
-    join_window, webhook_url, disabled, create_time, update_time;
+RETURNING name, document, create_time, update_time;
 
 -- name: offer_delete
--- Takes an offer away; its clicks stay.
+-- Deletes an offer; its clicks stay.
 DELETE FROM clicks.offers WHERE name = $1 RETURNING name;
 
 -- name: clicks_write
@@ -195,7 +163,7 @@ FROM given JOIN held USING (identity)
 WHERE known.identity = given.identity AND known.click_id = given.click_id;
 
 -- name: webhooks_claim
--- Takes up to $1 webhooks that are due, and gives this gateway $2 seconds for them; who dies leaves them to others.
+-- Claims up to $1 due deliveries; a claim lapses after $2 seconds, so another gateway retries after a crash.
 UPDATE clicks.webhooks SET attempts = attempts + 1, due_time = clock_timestamp() + $2 * interval '1 second'
 WHERE click_id IN (
     SELECT click_id
@@ -242,7 +210,8 @@ LIMIT $4;
 UPDATE clicks.webhooks AS dead_one SET
     dead = false, attempts = 0, due_time = clock_timestamp(),
     url = COALESCE(
-        (SELECT NULLIF(webhook_url, '') FROM clicks.offers WHERE offers.name = dead_one.offer), dead_one.url
+        (SELECT NULLIF(document ->> 'webhook_url', '') FROM clicks.offers WHERE offers.name = dead_one.offer),
+        dead_one.url
     )
 WHERE dead AND (click_id = ANY($1::text[]) OR ($2 <> '' AND offer = $2));
 

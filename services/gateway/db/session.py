@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import asyncpg
 
@@ -19,6 +19,18 @@ _BROKEN = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClient
 # Quoted, because these are generic in the stubs only.
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+
+
+class Row(Protocol):
+    """A row, read by column name."""
+
+    def __getitem__(self, column: str, /) -> Any:
+        """Returns the value of a column."""
+        ...
+
+    def get(self, key: str) -> Any:
+        """Returns the value of a column; None if the row has no such column."""
+        ...
 
 
 @asynccontextmanager

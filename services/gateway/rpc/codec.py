@@ -15,6 +15,7 @@ from libs.common.rpc import times
 from services.gateway.drift.shape import Drift
 from services.gateway.drift.stats import PERIOD_SECONDS, OfferHealth
 from services.gateway.model import (
+    DEFAULT_JOIN_WINDOW_SECONDS,
     Attempt,
     ClickRecord,
     FallbackPolicy,
@@ -27,8 +28,6 @@ from services.gateway.model import (
     Undelivered,
     UserAgentPolicy,
 )
-
-_JOIN_WINDOW_SECONDS = 3_600.0
 
 
 def read_offer(message: pb.Offer) -> Offer:
@@ -50,7 +49,9 @@ def read_offer(message: pb.Offer) -> Offer:
         user_agent_policy=UserAgentPolicy(pb.UserAgentPolicy.Name(message.user_agent_policy or pb.TRACER)),
         allow_app_links=message.allow_app_links,
         weight=message.weight or 1,
-        join_window=times.to_seconds(message.join_window) if message.HasField("join_window") else _JOIN_WINDOW_SECONDS,
+        join_window=(
+            times.to_seconds(message.join_window) if message.HasField("join_window") else DEFAULT_JOIN_WINDOW_SECONDS
+        ),
         webhook_url=message.webhook_url,
         disabled=message.disabled,
     )
@@ -82,6 +83,7 @@ def stored_offer_message(offer: Offer) -> pb.Offer:
         disabled=offer.disabled,
         create_time=times.to_timestamp(offer.create_time) if offer.create_time else None,
         update_time=times.to_timestamp(offer.update_time) if offer.update_time else None,
+        etag=offer.etag,
     )
 
 

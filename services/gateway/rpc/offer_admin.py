@@ -1,18 +1,18 @@
 """OfferAdmin over gRPC: checks, creates, changes, lists and deletes offers."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from clicktrace.gateway.v1 import gateway_pb2 as pb
 from clicktrace.gateway.v1 import gateway_pb2_grpc
-from libs.common.errors import Violation, invalid_request
+from libs.common.errors import ClicktraceError, Code, Violation, invalid_request
 from libs.common.process import logs
 from libs.common.rpc import times
 from libs.common.rpc.auth import Called, HasMetadata, actor, require_operator
 from libs.common.validation.countries import country_fault
-from services.gateway.model import Offer
-from services.gateway.offers.cache import unknown_offer
+from services.gateway.model import JOIN_WINDOW_SECONDS, MAX_WAIT_SECONDS, WEIGHT, Offer
+from services.gateway.offers.stored import StoredOffer, UnreadableOffer, unknown_offer, unreadable_offer
 from services.gateway.rpc import codec
 from services.gateway.rpc.checks import Check, page_size
 
@@ -21,29 +21,29 @@ log = logs.get(__name__)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _NAME_RULE = 'must be 1 to 64 of a-z, A-Z, 0-9, ".", "_", "-", beginning with a letter or digit'
 _HOST = re.compile(r"(?=.{1,253}$)[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})*")
-_UNCHANGEABLE = ("name", "create_time", "update_time")
-_MAX_WAIT_SECONDS = (0.1, 60.0)
-_JOIN_WINDOW_SECONDS = (0.0, 86_400.0)
-_WEIGHT = (1, 1_000)
+_UNCHANGEABLE = ("name", "create_time", "update_time", "etag")
 
 
 class OfferStore(Protocol):
     """Stores offers."""
 
-    async def get(self, name: str) -> Offer | None:
+    async def get(self, name: str) -> StoredOffer | None:
         """Returns an offer, even a disabled one; None if there is none."""
         ...
 
-    async def page(self, after: str, size: int) -> Sequence[Offer]:
+    async def page(self, after: str, size: int) -> Sequence[StoredOffer]:
         """Returns up to `size` offers whose names come after `after`, by name."""
         ...
 
     async def insert(self, offer: Offer) -> Offer:
-        """Adds an offer and returns it with its times. Raises ALREADY_EXISTS/OFFER_EXISTS."""
+        """Adds an offer and returns it with its times and etag. Raises ALREADY_EXISTS/OFFER_EXISTS."""
         ...
 
-    async def change(self, name: str, change: Callable[[Offer], Offer]) -> Offer:
-        """Replaces an offer by what `change` returns for it. Raises NOT_FOUND/UNKNOWN_OFFER."""
+    async def change(self, name: str, fields: Collection[str], change: Callable[[Offer], Offer]) -> Offer:
+        """Writes `fields` of what `change` returns for the stored offer, and leaves all others.
+
+        Raises NOT_FOUND/UNKNOWN_OFFER, and FAILED_PRECONDITION/OFFER_UNREADABLE if a field that stays cannot be read.
+        """
         ...
 
     async def delete(self, name: str) -> None:
@@ -88,6 +88,8 @@ class OfferAdmin(gateway_pb2_grpc.OfferAdminServicer):
         offer = await self._offers.get(_named(request.name))
         if offer is None:
             raise unknown_offer(request.name)
+        if isinstance(offer, UnreadableOffer):
+            raise unreadable_offer(offer)
         return pb.GetOfferResponse(offer=self._message(offer))
 
     async def ListOffers(self, request: pb.ListOffersRequest, _context: HasMetadata) -> pb.ListOffersResponse:
@@ -98,7 +100,8 @@ class OfferAdmin(gateway_pb2_grpc.OfferAdminServicer):
         offers = await self._offers.page(request.page_token, size + 1)
         shown = offers[:size]
         return pb.ListOffersResponse(
-            offers=[self._message(offer) for offer in shown],
+            offers=[self._message(offer) for offer in shown if not isinstance(offer, UnreadableOffer)],
+            unreadable_offers=[offer.name for offer in shown if isinstance(offer, UnreadableOffer)],
             next_page_token=shown[-1].name if len(offers) > size else "",
         )
 
@@ -109,13 +112,19 @@ class OfferAdmin(gateway_pb2_grpc.OfferAdminServicer):
         paths = _mask(request)
 
         def change(offer: Offer) -> Offer:
+            if request.offer.etag not in ("", offer.etag):
+                raise ClicktraceError(
+                    Code.ABORTED,
+                    "ETAG_MISMATCH",
+                    f"the offer {name!r} has changed since it was read; read it again and repeat the change",
+                )
             message = codec.stored_offer_message(offer)
             for path in paths:
                 message.ClearField(path)
             message.MergeFrom(_only(request.offer, paths))
             return self._checked(message)
 
-        offer = await self._offers.change(name, change)
+        offer = await self._offers.change(name, paths, change)
         log.info("offer.changed", actor=actor(context), action="update", offer=name, fields=sorted(paths))
         await self._cache.reload(name)
         return pb.UpdateOfferResponse(offer=self._message(offer))
@@ -150,9 +159,9 @@ def _check_offer(message: pb.Offer, *, webhooks: bool) -> None:
     if message.country and (fault := country_fault(message.country.lower())):
         check.violation("country", fault)
     if message.HasField("max_wait"):
-        check.duration("max_wait", times.to_seconds(message.max_wait), *_MAX_WAIT_SECONDS)
+        check.duration("max_wait", times.to_seconds(message.max_wait), *MAX_WAIT_SECONDS)
     if message.HasField("join_window"):
-        check.duration("join_window", times.to_seconds(message.join_window), *_JOIN_WINDOW_SECONDS)
+        check.duration("join_window", times.to_seconds(message.join_window), *JOIN_WINDOW_SECONDS)
     check.names("allow_params", message.allow_params)
     check.names("deny_params", message.deny_params)
     check.names("identity_params", message.identity_params)
@@ -161,7 +170,7 @@ def _check_offer(message: pb.Offer, *, webhooks: bool) -> None:
     check.names("rename_params.to", [rename.to for rename in message.rename_params])
     for number, host in enumerate(message.landing_hosts):
         check.that(bool(_HOST.fullmatch(host)), f"landing_hosts[{number}]", "must be a host name")
-    least, most = _WEIGHT
+    least, most = WEIGHT
     check.that(message.weight == 0 or least <= message.weight <= most, "weight", f"must be {least} to {most}")
     for field in message.DESCRIPTOR.fields:
         if field.enum_type:

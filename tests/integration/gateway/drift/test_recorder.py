@@ -209,8 +209,8 @@ async def test_gateways_that_write_at_the_same_time_lose_nothing(database: str) 
 
     async with await connections.connect_pool(database, application_name="test", max_size=6) as pool:
         await pool.execute(
-            "INSERT INTO clicks.offers SELECT name, 'http://t.example/', '', NULL, 'TRACE', 'INBOUND_WINS', '{}', '{}',"
-            " '[]', '{}', '', 'TRACKING_URL', '{}', 'TRACER', false, 1, 0, '', false FROM unnest($1::text[]) AS name",
+            "INSERT INTO clicks.offers (name, document) "
+            """SELECT name, '{"tracking_url": "http://t.example/"}' FROM unnest($1::text[]) AS name""",
             ["a", "b"],
         )
         table = OfferHealthTable(pool)

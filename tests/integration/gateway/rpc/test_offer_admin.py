@@ -1,7 +1,10 @@
 """Offers over gRPC: created, changed, listed and deleted, every fault named at once, and seen by clicks at once."""
 
 import asyncio
+import json
+from typing import Any
 
+import asyncpg
 import grpc
 import pytest
 import structlog
@@ -32,6 +35,24 @@ async def names(w: World, size: int) -> list[list[str]]:
         token = page.next_page_token
         if not token:
             return pages
+
+
+async def by_hand(database: str, name: str, fields: dict[str, Any]) -> None:
+    """Writes fields of a stored offer past every gateway, as a newer build or a person does."""
+    connection = await asyncpg.connect(database)
+    await connection.execute(
+        "UPDATE clicks.offers SET document = document || $2::jsonb WHERE name = $1", name, json.dumps(fields)
+    )
+    await connection.close()
+
+
+async def stored(database: str, name: str) -> dict[str, Any]:
+    connection = await asyncpg.connect(database)
+    document: dict[str, Any] = json.loads(
+        await connection.fetchval("SELECT document FROM clicks.offers WHERE name = $1", name)
+    )
+    await connection.close()
+    return document
 
 
 async def test_an_offer_comes_back_with_every_default_filled_in(database: str) -> None:
@@ -73,6 +94,7 @@ async def test_every_field_survives_the_way_through_the_database(database: str) 
         got = (await w.offers.CreateOffer(pb.CreateOfferRequest(offer=sent))).offer
         got.ClearField("create_time")
         got.ClearField("update_time")
+        got.ClearField("etag")
         assert got == sent
 
 
@@ -204,6 +226,58 @@ async def test_a_change_is_checked_whole(database: str) -> None:
         await w.offer(tracking_url="http://t.example/?o={order}", identity_params=["order"])
         error = await error_of(w.offers.UpdateOffer(update(pb.Offer(name="demo"), "identity_params")))
         assert [violation.field for violation in error.violations] == ["tracking_url"]
+
+
+async def test_a_stale_etag_is_refused_and_changes_nothing(database: str) -> None:
+    async with world(database) as w:
+        read = await w.offer(weight=5)
+        assert read.etag
+        changed = (await w.offers.UpdateOffer(update(pb.Offer(name="demo", weight=6, etag=read.etag)))).offer
+        assert changed.etag != read.etag
+        error = await error_of(w.offers.UpdateOffer(update(pb.Offer(name="demo", weight=7, etag=read.etag))))
+        assert (error.code, error.reason) == (Code.ABORTED, "ETAG_MISMATCH")
+        assert (await w.offers.GetOffer(pb.GetOfferRequest(name="demo"))).offer == changed
+        # Without an etag nobody asks.
+        assert (await w.offers.UpdateOffer(update(pb.Offer(name="demo", weight=8)))).offer.weight == 8
+        error = await error_of(w.offers.UpdateOffer(update(pb.Offer(name="demo"), "etag")))
+        assert [violation.field for violation in error.violations] == ["update_mask"]
+
+
+async def test_an_update_keeps_a_stored_field_that_this_build_does_not_know(database: str) -> None:
+    async with world(database) as w:
+        await w.offer()
+        await by_hand(database, "demo", {"engine": "BROWSER"})
+        await w.offers.UpdateOffer(update(pb.Offer(name="demo", weight=2)))
+        await w.offers.UpdateOffer(update(pb.Offer(name="demo", tracking_url=CHAIN), "*"))
+        assert (await stored(database, "demo"))["engine"] == "BROWSER"
+
+
+async def test_an_offer_that_cannot_be_read_fails_alone(database: str) -> None:
+    async with world(database) as w:
+        for name in ("a", "bad", "z"):
+            await w.offer(name)
+        await by_hand(database, "bad", {"mode": "SHADOW"})
+        for call in (
+            w.offers.GetOffer(pb.GetOfferRequest(name="bad")),
+            w.offers.UpdateOffer(update(pb.Offer(name="bad", weight=2))),
+        ):
+            error = await error_of(call)
+            assert (error.code, error.reason) == (Code.FAILED_PRECONDITION, "OFFER_UNREADABLE")
+            assert [violation.field for violation in error.violations] == ["mode"]
+            assert "SHADOW" in error.message
+        # The others go on changing, through a list that says which one it lacks.
+        await w.offers.UpdateOffer(update(pb.Offer(name="z", disabled=True)))
+        assert (await w.click("offer=z")).status == 404
+        page = await w.offers.ListOffers(pb.ListOffersRequest())
+        assert [offer.name for offer in page.offers] == ["a", "z"]
+        assert list(page.unreadable_offers) == ["bad"]
+        page = await w.offers.ListOffers(pb.ListOffersRequest(page_size=2))
+        assert page.next_page_token == "bad"
+    async with world(database) as w:
+        assert (await w.click("offer=a")).status == 302
+        assert (await w.click("offer=bad")).status == 404
+        await w.offers.UpdateOffer(update(pb.Offer(name="bad", mode=pb.REDIRECT_ONLY)))
+        assert (await w.click("offer=bad")).location == CHAIN
 
 
 async def test_deleted_and_disabled_offers_are_unknown_to_visitors(database: str) -> None:

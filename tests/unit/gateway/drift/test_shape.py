@@ -21,13 +21,8 @@ from services.gateway.drift.shape import (
     observe,
 )
 from services.gateway.drift.stats import (
-    Activity,
     Health,
-    OfferHealth,
-    health_from_json,
     health_to_json,
-    quantile,
-    time_class,
 )
 
 HOUR = 3600.0
@@ -199,20 +194,6 @@ def test_a_shape_is_bounded_and_its_shares_are_shares(seen: Sequence[tuple[dict[
     assert len(json.dumps(health_to_json(Health(shape=shape)))) < 200_000
 
 
-@settings(max_examples=25)
-@given(rounds)
-def test_a_shape_survives_the_database(seen: Sequence[tuple[dict[Chain, int], float]]) -> None:
-    health, moment = Health(), 1e9
-    for group, pause in seen:
-        moment += pause
-        fresh = Activity(clicks=3, fallbacks=1, last_landing="https://shop.example/")
-        fresh.times[time_class(0.5)] += 2
-        for chain, times in group.items():
-            fresh.chains[chain] += times
-        health, _ = health.after(fresh, moment)
-    assert health_from_json(json.loads(json.dumps(health_to_json(health)))) == health
-
-
 @given(st.integers(LEARNED_FROM, 10**6), st.lists(st.floats(0, 1e6), max_size=20))
 def test_a_chain_that_never_changes_never_drifts(times: int, pauses: Sequence[float]) -> None:
     shape, moment = Shape(), 1e9
@@ -221,32 +202,3 @@ def test_a_chain_that_never_changes_never_drifts(times: int, pauses: Sequence[fl
         shape, drifting = observe(shape, {GOOD: times}, moment)
         assert not drifting
     assert shape.landing_hosts == {"shop.example": pytest.approx(1.0)}
-
-
-@given(st.lists(st.floats(0.001, 100), min_size=1, max_size=300), st.sampled_from([0.5, 0.9, 0.99]))
-def test_quantiles_are_right_to_a_tenth(times: list[float], part: float) -> None:
-    fresh = Activity()
-    for time in times:
-        fresh.times[time_class(time)] += 1
-    exact = sorted(times)[max(0, -(-int(part * 1000) * len(times) // 1000) - 1)]
-    assert quantile(fresh.times, part) == pytest.approx(exact, rel=0.1)
-
-
-def test_an_hour_is_remembered_and_no_more() -> None:
-    health = Health()
-    for minute in range(0, 180, 5):
-        health, _ = health.after(Activity(clicks=10, fallbacks=1), minute * 60.0)
-    told = OfferHealth.of("demo", health, 175 * 60.0)
-    assert (told.clicks, told.fallbacks, told.fallback_share) == (120, 12, 0.1)
-    assert len(health.slots) <= 14
-    assert OfferHealth.of("demo", health, 400 * 60.0).fallback_share == 0.0
-    assert OfferHealth.of("demo", health, 400 * 60.0).trace_time(0.5) is None
-
-
-def test_notes_that_wait_are_bounded_too() -> None:
-    fresh = Activity()
-    for number in range(5_000):
-        fresh.count_chain(Chain.of([], f"h{number}.example"))
-        fresh.count_chain(Chain.of([], "h0.example"))
-    assert len(fresh.chains) <= 200
-    assert fresh.chains[Chain.of([], "h0.example")] == 5_001
