@@ -192,7 +192,7 @@ async def test_what_if(system: System) -> None:
         answer = page.locator("#size-answer .verdict b")
         await expect(answer).to_contain_text("IPs")
         before = await answer.text_content()
-        slider = page.get_by_label("An IP rests")
+        slider = page.get_by_label("Cooldown of an IP")
         await slider.focus()
         await page.keyboard.press("End")
         await expect(page.locator("#size-cooldown-value")).to_have_text("10 min 00 s")

@@ -1,8 +1,7 @@
-"""What all browsers look at: the pool and the clicks, gathered once for this gateway and told in frames.
+"""Gathers the state of pool, clicks and offers once for all browsers, and sends its changes in frames.
 
-A frame is what changed in a quarter of a second, rendered once for however many look. Who takes frames more slowly
-than they come is given the whole picture anew instead of what was missed, so nothing piles up. While nobody looks,
-nothing is asked and nothing is read.
+A frame holds the changes of a quarter of a second, rendered once for all viewers. A viewer that falls behind gets a
+snapshot instead of the frames that it missed, so nothing piles up. Without viewers nothing is read or asked for.
 """
 
 import asyncio
@@ -29,43 +28,45 @@ from services.gateway.model import Answer, ClickFilter, ClickRecord
 
 log = logs.get(__name__)
 
-TICK = 0.25
-_POINT_EVERY = 2.0
-_ASK_EVERY = 5.0
-_PERIODS_EVERY = 60.0
-_OFFERS_EVERY = 1.0
-_HISTORY = 3_600.0
-_MOST_POINTS = int(_HISTORY / _POINT_EVERY)
-_SHOWN = 40
-"""How many clicks of each kind a page shows."""
-_SHOWN_A_FRAME = 15
-_RETRY = 1.0
-_LEAST_RATE = 0.001
-_LINGER = 10.0
-_MOST_VIEWERS = 100
+TICK_SECONDS = 0.25
+"""The time between two frames."""
+_POINT_SECONDS = 2.0
+_ASK_SECONDS = 5.0
+_PERIODS_SECONDS = 60.0
+_OFFERS_SECONDS = 1.0
+_HISTORY_SECONDS = 3_600.0
+_MAX_POINTS = int(_HISTORY_SECONDS / _POINT_SECONDS)
+# The clicks of each kind (landings, others) on the page and in one frame.
+_MAX_CLICKS = 40
+_MAX_FRAME_CLICKS = 15
+_RETRY_SECONDS = 1.0
+_LEAST_CLICKS_PER_SECOND = 0.001
+# How long gathering goes on after the last viewer has left.
+_LINGER_SECONDS = 10.0
+_MAX_VIEWERS = 100
 
 
 class PoolView(Protocol):
-    """The pool manager, as the console reads it."""
+    """Reads the pool manager. Every method raises UNAVAILABLE/POOL_UNAVAILABLE."""
 
     def watch(self) -> AsyncGenerator[PoolChange, None]:
         """Yields the whole pool, then its changes."""
         ...
 
     async def periods(self, seconds: float) -> Sequence[Period]:
-        """Returns the statistics of the last seconds."""
+        """Returns the statistics of the last `seconds`, oldest first."""
         ...
 
     async def estimate(self, question: SizeQuestion) -> SizeAnswer:
-        """Returns how many IPs a load needs."""
+        """Returns the number of IPs that a load needs."""
         ...
 
 
 class Feed(Protocol):
-    """Tells of clicks as they happen."""
+    """Streams clicks as they are answered and as late traces end."""
 
     def watch(self, offer: str) -> AbstractContextManager[AsyncIterator[ClickRecord]]:
-        """Gives clicks from now on."""
+        """Yields the clicks of an offer, of all offers if empty, from now on."""
         ...
 
 
@@ -77,53 +78,53 @@ class ClickReader(Protocol):
         ...
 
     async def page(self, wanted: ClickFilter, after: str, size: int) -> Sequence[ClickRecord]:
-        """Returns clicks, newest first, without hops."""
+        """Returns up to `size` clicks older than the click `after`, newest first, without hops and parameters."""
         ...
 
     async def get_many(self, click_ids: Sequence[str]) -> Sequence[ClickRecord]:
-        """Returns clicks, whole, in order."""
+        """Returns the whole records of the clicks that exist, by click id."""
         ...
 
 
 class HealthReader(Protocol):
-    """How offers fare."""
+    """Reads the health of offers."""
 
     async def page(self, after: str, size: int) -> Sequence[OfferHealth]:
-        """Returns the health of offers by name."""
+        """Returns up to `size` offers whose names come after `after`, by name."""
         ...
 
 
 class UnderWay(Protocol):
-    """A click whose trace is not over."""
+    """A click whose trace is still running."""
 
     def record(self) -> ClickRecord:
-        """Returns it as it is now."""
+        """Returns the record of the click as it is now."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where the board reads."""
+    """The parts that a board reads."""
 
     pool: PoolView
     feed: Feed
     log: ClickReader
     under_way: Callable[[], Mapping[str, UnderWay]]
-    """The clicks of this gateway whose traces are not over, oldest first."""
+    """Returns the clicks whose traces this gateway is running, by id, oldest first."""
     health: HealthReader
     offers: Callable[[Mapping[str, OfferHealth]], Html]
-    """Renders the offers with their health, by their names."""
+    """Renders the table of offers; takes their health by name."""
 
 
 class Board:
-    """Gathers while somebody looks."""
+    """Gathers and sends frames while there are viewers."""
 
     def __init__(self, sources: Sources, *, version: str) -> None:
-        """Reads from `sources`; `version` tells pages of another release that they are old."""
+        """Reads from `sources`; a page of another `version` reloads itself."""
         self._sources = sources
         self._version = version
         self._viewers: set[Viewer] = set()
-        self._looked_at = asyncio.Event()
+        self._has_viewers = asyncio.Event()
         self._image = PoolImage()
         self._rates = Rates()
         self._pool_clock = time.time() - time.monotonic()
@@ -131,38 +132,38 @@ class Board:
         self._estimate: SizeAnswer | None = None
         self._parts: dict[str, str] = {}
         self._whole = b""
-        self._recent = {kind: deque[ClickRecord](maxlen=_SHOWN) for kind in (True, False)}
-        self._fresh = {kind: deque[ClickRecord](maxlen=_SHOWN_A_FRAME) for kind in (True, False)}
+        self._recent = {kind: deque[ClickRecord](maxlen=_MAX_CLICKS) for kind in (True, False)}
+        self._fresh = {kind: deque[ClickRecord](maxlen=_MAX_FRAME_CLICKS) for kind in (True, False)}
         self._arrived = 0
         self._offers_html, self._offers_due = Html(""), 0.0
         self._health: Mapping[str, OfferHealth] = {}
         self._history: Sequence[Period] = ()
-        self._points: deque[tuple[float, float, float]] = deque(maxlen=_MOST_POINTS)
+        self._points: deque[tuple[float, float, float]] = deque(maxlen=_MAX_POINTS)
 
     @contextmanager
     def viewer(self) -> Iterator[Viewer]:
-        """Lets one more look inside the block. RESOURCE_EXHAUSTED/TOO_MANY_VIEWERS when too many do already."""
-        if len(self._viewers) >= _MOST_VIEWERS:
+        """Adds a viewer for the block. Raises RESOURCE_EXHAUSTED/TOO_MANY_VIEWERS if there are 100 already."""
+        if len(self._viewers) >= _MAX_VIEWERS:
             raise ClicktraceError(Code.RESOURCE_EXHAUSTED, "TOO_MANY_VIEWERS", "close another page of the console")
         viewer = Viewer(self._snapshot)
         self._viewers.add(viewer)
-        self._looked_at.set()
+        self._has_viewers.set()
         try:
             yield viewer
         finally:
             self._viewers.discard(viewer)
 
     async def run(self) -> None:
-        """Gathers for ever, whenever somebody looks, and a little longer."""
+        """Gathers while there are viewers, and 10 s longer, until it is cancelled."""
         while True:
-            await self._looked_at.wait()
+            await self._has_viewers.wait()
             async with asyncio.TaskGroup() as group:
                 loops = (self._watch_pool(), self._watch_clicks(), self._ask(), self._tick())
                 work = [group.create_task(loop) for loop in loops]
-                await self._until_nobody_looks()
+                await self._until_no_viewer()
                 for task in work:
                     task.cancel()
-            # The next to look begins with what is known then, not with what was.
+            # The next viewer starts with the state of its own time, not with this one.
             self._image, self._rates = PoolImage(), Rates()
             self._parts.clear()
             self._whole = b""
@@ -177,20 +178,20 @@ class Board:
         return await self._sources.log.get(click_id) if running is None else running.record()
 
     def close(self) -> None:
-        """Ends all views."""
+        """Disconnects all viewers."""
         for viewer in self._viewers:
             viewer.close()
 
     def page_parts(self) -> Mapping[str, str]:
-        """Returns the parts of the page as they are known now, so that a page is not empty before its first frame."""
+        """Returns the rendered parts of the page by name, so that a page is not empty before its first frame."""
         return self._render(self._running())
 
-    async def _until_nobody_looks(self) -> None:
-        unseen = 0.0
-        while unseen < _LINGER:
+    async def _until_no_viewer(self) -> None:
+        unwatched = 0.0
+        while unwatched < _LINGER_SECONDS:
             await asyncio.sleep(1.0)
-            unseen = 0.0 if self._viewers else unseen + 1.0
-        self._looked_at.clear()
+            unwatched = 0.0 if self._viewers else unwatched + 1.0
+        self._has_viewers.clear()
 
     async def _watch_pool(self) -> None:
         while True:
@@ -204,7 +205,7 @@ class Board:
             except ClicktraceError as error:
                 self._pool_problem = error.reason
                 log.warning("console.pool_unread", reason=error.reason)
-            await asyncio.sleep(_RETRY)
+            await asyncio.sleep(_RETRY_SECONDS)
 
     async def _watch_clicks(self) -> None:
         loaded = False
@@ -212,17 +213,17 @@ class Board:
             try:
                 with self._sources.feed.watch("") as records:
                     if not loaded:
-                        newest = await self._sources.log.page(ClickFilter(), "", _SHOWN)
+                        newest = await self._sources.log.page(ClickFilter(), "", _MAX_CLICKS)
                         for record in await self._sources.log.get_many([one.click_id for one in newest]):
                             self._note(record)
                         loaded = True
                     async for record in records:
                         self._rates.click(record)
                         self._note(record)
-                    return  # the gateway stops
+                    return  # the gateway is stopping
             except ClicktraceError as error:
                 log.warning("console.clicks_unread", reason=error.reason)
-                await asyncio.sleep(_RETRY)
+                await asyncio.sleep(_RETRY_SECONDS)
 
     def _note(self, record: ClickRecord) -> None:
         landed = record.answer is Answer.LANDING
@@ -231,17 +232,17 @@ class Board:
         self._arrived += 1
 
     async def _ask(self) -> None:
-        """Asks from time to time what no stream tells."""
+        """Asks periodically for what no stream reports: statistics, the pool size estimate, the health of offers."""
         periods_due = 0.0
         while True:
             try:
                 if time.monotonic() >= periods_due:
-                    self._history = await self._sources.pool.periods(_HISTORY)
-                    periods_due = time.monotonic() + _PERIODS_EVERY
+                    self._history = await self._sources.pool.periods(_HISTORY_SECONDS)
+                    periods_due = time.monotonic() + _PERIODS_SECONDS
                 self._estimate = await self._sources.pool.estimate(
                     SizeQuestion(
                         # Zero would mean "as in the last hour".
-                        clicks_per_second=max(_LEAST_RATE, self._rates.demand(60)),
+                        clicks_per_second=max(_LEAST_CLICKS_PER_SECOND, self._rates.demand(60)),
                         trace_time=self._rates.trace_time or 1.0,
                     )
                 )
@@ -252,17 +253,17 @@ class Board:
                 self._health = {health.offer: health for health in known}
             except ClicktraceError as error:
                 log.warning("console.health_unread", reason=error.reason)
-            await asyncio.sleep(_ASK_EVERY)
+            await asyncio.sleep(_ASK_SECONDS)
 
     async def _tick(self) -> None:
         point_due = 0.0
         while True:
-            await asyncio.sleep(TICK)
+            await asyncio.sleep(TICK_SECONDS)
             frame = self._frame()
             now = time.monotonic()
             self._rates.sample(now, self._image.grants)
             if now >= point_due and self._image.total is not None:
-                point_due = now + _POINT_EVERY
+                point_due = now + _POINT_SECONDS
                 point = (round(time.time(), 1), self._image.total.utilization, round(self._rates.grants(10), 2))
                 self._points.append(point)
                 frame["point"] = point
@@ -275,7 +276,7 @@ class Board:
                     viewer.push(text)
 
     def _frame(self) -> dict[str, Any]:
-        """Returns what changed since the frame before; empty if nothing did."""
+        """Returns the changes since the previous frame; empty if there are none."""
         frame: dict[str, Any] = {}
         changed, gone = self._image.take_changes()
         if changed:
@@ -298,7 +299,7 @@ class Board:
         return frame
 
     def _snapshot(self) -> bytes:
-        """Returns the whole picture as the last frame has left it, rendered once for all who begin between two."""
+        """Returns the full state after the last frame, rendered once for all viewers that need it before the next."""
         self._whole = self._whole or self._render_whole()
         return self._whole
 
@@ -333,17 +334,17 @@ class Board:
     def _offers(self) -> Html:
         now = time.monotonic()
         if now >= self._offers_due:
-            self._offers_due = now + _OFFERS_EVERY
+            self._offers_due = now + _OFFERS_SECONDS
             self._offers_html = self._sources.offers(self._health)
         return self._offers_html
 
     def _running(self) -> Sequence[ClickRecord]:
-        """The traces of this gateway that began first."""
+        """Returns the records of the oldest running traces of this gateway."""
         clicks = itertools.islice(self._sources.under_way().values(), parts.MOST_RUNNING)
         return [click.record() for click in clicks]
 
     def _series(self) -> Sequence[tuple[float, float, float]]:
-        """The last hour: what the statistics say up to where we have looked ourselves."""
+        """Returns (time, utilization, grants per second) of the last hour: statistics, then the board's own points."""
         since = self._points[0][0] if self._points else float("inf")
         past = [
             (round(period.end, 1), period.utilization, round(period.grants_per_second, 2))
@@ -353,7 +354,7 @@ class Board:
         return [*past, *self._points]
 
     def _load(self) -> Mapping[str, float] | None:
-        """What the pool bears now, for the calculator."""
+        """Returns the present load in clicks per second, trace time and cooldown in seconds, for the calculator."""
         known = self._estimate
         if known is None:
             return None
@@ -364,7 +365,7 @@ class Board:
 
 
 def _progress(running: Sequence[ClickRecord]) -> dict[str, int]:
-    """Says how far traces are: a page that shows one asks for it again when its number changes."""
+    """Returns a number per running trace; a page that shows the trace reloads it when its number changes."""
     return {record.click_id: len(record.hops) + 100 * len(record.attempts) for record in running}
 
 

@@ -1,4 +1,4 @@
-"""HTML as values: whatever is not HTML already is escaped, so that no caller has to remember to."""
+"""HTML as values: text is escaped unless it is `Html` already, so no caller has to remember to escape."""
 
 from collections.abc import Iterable
 from html import escape
@@ -8,7 +8,7 @@ _VOID = frozenset({"br", "hr", "img", "input", "link", "meta", "rect", "line", "
 
 
 class Html(str):
-    """Text that is HTML already; only this module makes it from anything but other HTML."""
+    """Text that is safe HTML. Outside this module it is made only from other `Html`."""
 
     __slots__ = ()
 
@@ -30,7 +30,7 @@ def el(tag: str, *children: Child, **attributes: Attribute) -> Html:
 
 
 def join(children: Child) -> Html:
-    """Returns children one after another, each escaped unless it is HTML; None leaves nothing."""
+    """Concatenates children, each escaped unless it is `Html`; None is left out."""
     if children is None:
         return Html("")
     if isinstance(children, Html):
@@ -41,7 +41,7 @@ def join(children: Child) -> Html:
 
 
 def document(*, title: str, head: Child, body: Html) -> Html:
-    """Returns a whole page."""
+    """Returns a complete HTML document."""
     html = el(
         "html",
         el(

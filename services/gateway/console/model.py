@@ -1,4 +1,4 @@
-"""What the console shows of the pool: cells, counts, periods and sizes. Times are in seconds since the epoch."""
+"""What the console reads from the pool manager: cells, counts, periods and pool sizes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,18 +16,18 @@ class Cell:
     state: str
     """AVAILABLE, IN_USE, COOLDOWN, UNHEALTHY or DRAINED."""
     available_at: float
-    """When it can next be leased, by the pool's clock."""
+    """When it can next be leased, in seconds since 1970 by the pool's clock."""
     cooldown: float | None
     """Its own cooldown in seconds, if it has one."""
     failures: int
-    """How many failures came in a row."""
+    """The number of consecutive failures."""
     fence: int
-    """Changes with every lease."""
+    """Grows with every lease."""
 
 
 @dataclass(frozen=True, slots=True)
 class Census:
-    """The pool, or one country of it (`country` not empty), counted by state."""
+    """The number of IPs by state, in the whole pool (`country` empty) or in one country."""
 
     country: str
     total: int
@@ -37,54 +37,67 @@ class Census:
     unhealthy: int
     drained: int
     utilization: float
-    """The busy share of the usable IPs, 0 to 1."""
+    """The share of usable IPs that are in use or in cooldown, 0 to 1."""
     next_available: float | None
+    """When the next IP can be leased, in seconds since 1970 by the pool's clock; None if none will be."""
 
 
 @dataclass(frozen=True, slots=True)
 class PoolChange:
-    """What the pool manager tells: the pool counted, and the cells that are not as they were."""
+    """A change that the pool manager reports: the new counts, and the cells that changed."""
 
     at: float
-    """The pool's clock."""
+    """The pool's clock, in seconds since 1970."""
     total: Census
     countries: Sequence[Census]
     cells: Sequence[Cell]
     gone: Sequence[int]
+    """The proxy ids of deleted IPs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """The whole pool over one period, as its maintenance has written it."""
+    """The statistics of the whole pool over one period."""
 
     end: float
+    """In seconds since 1970."""
     utilization: float
+    """0 to 1."""
     grants_per_second: float
 
 
 @dataclass(frozen=True, slots=True)
 class SizeQuestion:
-    """A load; what is None is taken from the pool's last hour. Times are in seconds."""
+    """A load; a field that is None is taken from the pool's last hour."""
 
     country: str = ""
     clicks_per_second: float | None = None
     trace_time: float | None = None
+    """In seconds."""
     cooldown: float | None = None
+    """In seconds."""
     target_loss: float | None = None
+    """The share of clicks that may find no IP, 0 to 1."""
     added_ips: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class SizeAnswer:
-    """How many IPs a load needs, and how the present ones do under it; with the values that were used."""
+    """The number of IPs that a load needs, how the present IPs bear it, and the values that were assumed."""
 
     erlang_b_ips: int
     rule_of_thumb_ips: int
     offered_load: float
+    """In Erlangs: the mean number of IPs in use or in cooldown."""
     present_ips: int
     present_loss: float
+    """The share of clicks that find no IP with the present IPs, 0 to 1."""
     time_to_exhaustion: float | None
+    """In seconds; None if the pool does not run dry."""
     clicks_per_second: float
     trace_time: float
+    """In seconds."""
     cooldown: float
+    """In seconds."""
     target_loss: float
+    """0 to 1."""

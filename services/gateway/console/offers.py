@@ -1,4 +1,4 @@
-"""The offers as the console shows them: what they do, how they fare, what has drifted, and a trace on demand."""
+"""Renders the table of offers: mode, health, drift, and a button that starts a trace."""
 
 from collections.abc import Mapping, Sequence
 from urllib.parse import quote
@@ -21,7 +21,7 @@ _WORDS = {
 
 
 def table(offers: Sequence[Offer], health: Mapping[str, OfferHealth], *, click_url: str) -> Html:
-    """Renders offers with the health of the last hour; `click_url` is where visitors click, empty if not known."""
+    """Renders offers with their health of the last hour; `click_url` is the public address, empty if unknown."""
     if not offers:
         return el("p", "No offers yet. Create one with grpcurl: ", el("code", "OfferAdmin/CreateOffer"), class_="quiet")
     names = ("Offer", "Clicks", "Fallback", "Trace time", "Chain")
@@ -68,7 +68,7 @@ def _share(health: OfferHealth) -> Html:
 
 
 def _times(health: OfferHealth) -> Html:
-    """Renders how long traces took as a histogram, over a millisecond to three minutes on a logarithmic scale."""
+    """Renders trace times as a histogram, from 1 ms to 3 min on a logarithmic scale."""
     bins = [0] * _BINS
     for number, count in health.times.items():
         bins[int(number) * _BINS // CLASSES] += count

@@ -1,4 +1,4 @@
-"""The pages: the console, one click alone, and the question for the operator token."""
+"""Renders whole pages: the console, one click, and the sign-in form."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ _ANCHORS = (("pool", "Pool"), ("clicks", "Clicks"), ("offers", "Offers"), ("size
 
 
 def console(parts: Mapping[str, str], *, static: str, version: str, asks_token: bool) -> Html:
-    """Returns the console; `parts` are filled in by their names, and kept fresh by the page's script."""
+    """Renders the console; `parts` are filled in by name, and updated by the page's script."""
 
     def part(name: str, tag: str = "div", **attributes: str) -> Html:
         return el(tag, Html(parts.get(name, "")), id=f"part-{name}", **attributes)
@@ -58,7 +58,7 @@ def console(parts: Mapping[str, str], *, static: str, version: str, asks_token: 
 
 
 def one_click(fragment: Html, *, static: str) -> Html:
-    """Returns a click as a page of its own."""
+    """Renders a click as a page of its own."""
     body = el(
         "body",
         _masthead(el("nav", el("a", "← Console", href="/console"), aria_label="Sections")),
@@ -69,7 +69,7 @@ def one_click(fragment: Html, *, static: str) -> Html:
 
 
 def sign_in(*, static: str, problem: str = "") -> Html:
-    """Returns the question for the operator token."""
+    """Renders the sign-in form, with a `problem` of the last attempt if there was one."""
     form = el(
         "form",
         el("h1", "Clicktrace"),
@@ -134,7 +134,7 @@ def _pool_card(legend: Html, countries: Html) -> Html:
         aria_label="The IPs of the pool, one cell each. Arrow keys go from cell to cell; the table below counts them.",
         aria_describedby="cell-told",
     )
-    told = el("p", "Every cell is one IP; a cooldown drains as it rests.", id="cell-told", class_="quiet told")
+    told = el("p", "Every cell is one IP; its colour drains as its cooldown ends.", id="cell-told", class_="quiet told")
     return _card("pool", "Pool", legend, el("div", field, class_="field"), told, countries)
 
 
@@ -210,7 +210,7 @@ def _size_card() -> Html:
         "form",
         slider("rate", "Clicks a second"),
         slider("trace", "A trace takes"),
-        slider("cooldown", "An IP rests"),
+        slider("cooldown", "Cooldown of an IP"),
         slider("loss", "Clicks that may find no IP"),
         slider("added", "IPs added or taken away"),
         id="size-form",

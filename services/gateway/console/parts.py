@@ -1,4 +1,4 @@
-"""The parts of the page that change: rendered here alone, for the first view and for every frame after it."""
+"""Renders the parts of the console that change, for the first view and for every frame."""
 
 from collections.abc import Sequence
 
@@ -11,6 +11,7 @@ from services.gateway.model import Answer, ClickRecord, ClickStatus
 from services.gateway.urls.parameters import SplitUrl
 
 MOST_RUNNING = 200
+"""The number of running traces that are rendered or counted."""
 _RUNNING_SHOWN = 6
 _MOST_COUNTRIES = 60
 _STATES = ("AVAILABLE", "IN_USE", "COOLDOWN", "UNHEALTHY", "DRAINED")
@@ -19,9 +20,10 @@ _BUSY = 0.8
 
 
 def cell(one: Cell) -> list[object]:
-    """Returns a cell as the page reads it.
+    """Returns a cell as the page's script reads it.
 
-    That is: id, address, country, provider, number of the state, end of the rest, own cooldown, failures in a row.
+    That is: proxy id, address, country, provider, number of the state, end of the cooldown (seconds since 1970), its
+    own cooldown (seconds), consecutive failures.
     """
     return [
         one.proxy_id,
@@ -36,7 +38,7 @@ def cell(one: Cell) -> list[object]:
 
 
 def notice(problem: str, total: Census | None, shown: int) -> Html:
-    """Renders what must be known of what is shown: that it is old, or not all of the pool."""
+    """Renders a notice if the pool manager does not answer, or if the page shows only `shown` IPs of a larger pool."""
     if problem:
         return el(
             "p",
@@ -50,7 +52,7 @@ def notice(problem: str, total: Census | None, shown: int) -> Html:
 
 
 def figures(total: Census | None, estimate: SizeAnswer | None, rates: Rates, *, pool_now: float) -> Html:
-    """Renders the row of figures."""
+    """Renders the row of key figures; `pool_now` is the pool's clock, in seconds since 1970."""
     if total is None:
         names = ("Free IPs", "Utilization", "Grants / s", "Clicks / s", "Fallbacks", "Pool runs dry")
         return el("dl", [_figure(name, "–", "") for name in names], class_="figures")
@@ -102,7 +104,7 @@ def _figure(name: str, value: Child, note: Child, tone: str = "") -> Html:
 
 
 def _meter(value: float, tone: str) -> Html:
-    """Renders a bar; drawn as SVG, because the page allows no style attributes."""
+    """Renders a bar for a value from 0 to 1, as SVG because the page allows no style attributes."""
     return el(
         "svg",
         el("rect", class_="track", width="100%", height="100%", rx=3),
@@ -113,7 +115,7 @@ def _meter(value: float, tone: str) -> Html:
 
 
 def legend(total: Census | None) -> Html:
-    """Renders how many cells there are of each state; it doubles as the key to the colours."""
+    """Renders the number of IPs in each state; it doubles as the key to the colours."""
     counts = (
         (total.available, total.in_use, total.cooldown, total.unhealthy, total.drained)
         if total
@@ -136,7 +138,7 @@ def legend(total: Census | None) -> Html:
 
 
 def countries(censuses: Sequence[Census]) -> Html:
-    """Renders the pool by country: those without a free IP first, then the busiest."""
+    """Renders the pool by country: countries without a free IP first, then by utilization."""
     if not censuses:
         return el("p", "No IPs yet. Add some with ", el("code", "make provision"), ".", class_="quiet")
     busiest = sorted(censuses, key=lambda one: (one.available > 0, -one.utilization, one.country))
@@ -173,7 +175,7 @@ def countries(censuses: Sequence[Census]) -> Html:
 
 
 def _stack(one: Census) -> Html:
-    """Renders the states of a country as one bar."""
+    """Renders the states of a country's IPs as one bar."""
     counts = (one.in_use, one.cooldown, one.available, one.unhealthy, one.drained)
     states = ("in_use", "cooldown", "available", "unhealthy", "drained")
     at = 0.0
@@ -192,7 +194,7 @@ def _stack(one: Census) -> Html:
 
 
 def click_row(record: ClickRecord) -> Html:
-    """Renders a click as one line that leads to all of it."""
+    """Renders a click as one line that links to its page."""
     tone, label = tone_and_label(record)
     exit_ip = record.attempts[-1].ip_address if record.attempts else ""
     hops = len(record.hops)
@@ -223,7 +225,7 @@ def click_row(record: ClickRecord) -> Html:
 
 
 def tone_and_label(record: ClickRecord) -> tuple[str, str]:
-    """Returns how a click stands: the tone of its badge, and the badge."""
+    """Returns the tone and the text of a click's badge."""
     if record.status is ClickStatus.ABANDONED:
         return "bad", "abandoned"
     if record.answer is Answer.LANDING:
@@ -243,7 +245,7 @@ def tone_and_label(record: ClickRecord) -> tuple[str, str]:
 
 
 def running(records: Sequence[ClickRecord], now: float) -> Html:
-    """Renders the traces that are under way for longer than a moment."""
+    """Renders the traces that have run for more than 0.4 s; `now` is in seconds since 1970."""
     slow = [record for record in records if now - record.start_time.timestamp() > 0.4]
     if not slow:
         return Html("")

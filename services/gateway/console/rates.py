@@ -1,26 +1,27 @@
-"""How fast things go, over the last minutes, in bounded memory."""
+"""Rates of grants and clicks over the last minutes, in bounded memory."""
 
 from collections import deque
 
 from services.gateway.model import Answer, ClickRecord, ClickStatus
 
-_SAMPLES = 1_300
+# Five minutes of samples, one per frame.
+_MAX_SAMPLES = 1_300
 _SMOOTHING = 0.05
-_REMEMBERED = 20_000
+_MAX_ANSWERED = 20_000
 
 
 class Rates:
-    """Counts grants and clicks, and remembers the counts of the last five minutes."""
+    """Counts grants and clicks, and keeps the counts of the last five minutes."""
 
     def __init__(self) -> None:
-        """Begins at nothing."""
+        """Starts with no counts."""
         self.trace_time: float | None = None
-        """The mean time a trace held its IP, smoothed; None before the first."""
+        """The smoothed mean time that a trace holds its IP, in seconds; None before the first."""
         self._clicks = 0
         self._fallbacks = 0
         self._wanting = 0
         self._answered: dict[str, None] = {}
-        self._samples: deque[tuple[float, float, int, int, int]] = deque(maxlen=_SAMPLES)
+        self._samples: deque[tuple[float, float, int, int, int]] = deque(maxlen=_MAX_SAMPLES)
 
     def click(self, record: ClickRecord) -> None:
         """Counts a click that was answered, or whose late trace ended."""
@@ -32,31 +33,31 @@ class Rates:
         if record.click_id in self._answered:
             return  # the late end of a click that was counted when it was answered
         self._answered[record.click_id] = None
-        if len(self._answered) > _REMEMBERED:
+        if len(self._answered) > _MAX_ANSWERED:
             del self._answered[next(iter(self._answered))]
         self._clicks += 1
         self._fallbacks += record.answer is Answer.FALLBACK
         self._wanting += record.status is not ClickStatus.NOT_TRACED and not record.joined_click_id
 
     def sample(self, now: float, grants: float) -> None:
-        """Remembers the counts as they are at a moment (in seconds of any steady clock)."""
+        """Adds a sample of the counts; `now` is in seconds of any steady clock, `grants` the grants so far."""
         self._samples.append((now, grants, self._clicks, self._fallbacks, self._wanting))
 
     def grants(self, seconds: float) -> float:
-        """Grants a second over the last seconds."""
+        """Returns grants per second over the last `seconds`."""
         return self._rate(seconds, 1)
 
     def demand(self, seconds: float) -> float:
-        """How many IPs a second were wanted over the last seconds, those that were not to be had included."""
-        # A few clicks after a silence are no rate yet.
+        """Returns IPs wanted per second over the last `seconds`, including those that the pool did not have."""
+        # A few clicks after a pause are no rate yet.
         return max(self._rate(seconds, column, least=seconds / 3) for column in (1, 4))
 
     def clicks(self, seconds: float) -> float:
-        """Clicks a second over the last seconds."""
+        """Returns clicks per second over the last `seconds`."""
         return self._rate(seconds, 2)
 
     def fallback_share(self) -> float | None:
-        """The share of clicks that got a fallback in the last five minutes; None without a click."""
+        """Returns the share of clicks answered with a fallback in the last 5 min, 0 to 1; None without clicks."""
         if not self._samples:
             return None
         _, _, clicks, fallbacks, _ = self._samples[0]

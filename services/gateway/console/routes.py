@@ -1,4 +1,4 @@
-"""The console over HTTP: pages, one stream of events, and what the page asks for; none of it without the token."""
+"""Serves the console over HTTP: pages, a stream of events, and the requests of the page. Operators only."""
 
 import asyncio
 import ipaddress
@@ -17,14 +17,14 @@ from services.gateway.console import page, static_files, waterfall
 from services.gateway.console.board import Board
 from services.gateway.console.markup import Html
 from services.gateway.console.model import SizeAnswer, SizeQuestion
-from services.gateway.console.session import COOKIE, LIFETIME, Sessions
+from services.gateway.console.session import COOKIE, LIFETIME_SECONDS, Sessions
 from services.gateway.http import errors
 
 log = logs.get(__name__)
 
-_PATIENCE = 10.0
-_SLOWEST_WRITE = 30.0
-_TRIES_A_SECOND, _TRIES_AT_ONCE = 0.2, 5.0
+_KEEPALIVE_SECONDS = 10.0
+_WRITE_SECONDS = 30.0
+_SIGN_INS_PER_SECOND, _SIGN_IN_BURST = 0.2, 5.0
 _CLICK_ID = re.compile(r"[0-9a-f]{32}")
 _LOCAL_NAME = re.compile(r"(?:[a-z0-9-]+\.)*localhost", re.IGNORECASE)
 _HEADERS = {
@@ -47,7 +47,7 @@ class Estimates(Protocol):
     """Computes pool sizes."""
 
     async def estimate(self, question: SizeQuestion) -> SizeAnswer:
-        """Returns how many IPs a load needs."""
+        """Returns the number of IPs that a load needs."""
         ...
 
 
@@ -55,17 +55,17 @@ class Trials(Protocol):
     """Starts traces."""
 
     async def start(self, offer_name: str) -> str:
-        """Begins the trace of an offer, and returns the id of its click."""
+        """Starts a trace of an offer, and returns the id of its click."""
         ...
 
 
 class ConsoleRoutes:
-    """Serves the console."""
+    """Adds the console to an HTTP application."""
 
     def __init__(
         self, board: Board, estimates: Estimates, trials: Trials, *, sessions: Sessions, jaeger_url: str
     ) -> None:
-        """Every part is owned by the caller; `jaeger_url` is where traces are looked at, empty for nowhere."""
+        """Every part is owned by the caller; `jaeger_url` is where OpenTelemetry traces are shown, empty if nowhere."""
         self._board = board
         self._estimates = estimates
         self._trials = trials
@@ -73,7 +73,7 @@ class ConsoleRoutes:
         self._jaeger_url = jaeger_url
         self._files = FILES
         self._static = f"/console/static/{VERSION}"
-        self._tries = TokenBuckets(capacity=10_000, clock=asyncio.get_running_loop().time)
+        self._sign_ins = TokenBuckets(capacity=10_000, clock=asyncio.get_running_loop().time)
 
     def add_to(self, application: web.Application) -> None:
         """Adds the routes to an application."""
@@ -83,21 +83,21 @@ class ConsoleRoutes:
         router.add_get("/console/static/{version}/{path:.+}", self._static_file)
         router.add_post("/console/session", self._sign_in)
         router.add_post("/console/session/end", self._sign_out)
-        router.add_get("/console", self._kept(self._page))
-        router.add_get("/console/events", self._kept(self._events))
-        router.add_get("/console/clicks", self._kept(self._find))
-        router.add_get("/console/clicks/{click_id}", self._kept(self._click))
-        router.add_get("/console/estimate", self._kept(self._estimate))
-        router.add_post("/console/traces", self._kept(self._trace))
+        router.add_get("/console", self._guarded(self._page))
+        router.add_get("/console/events", self._guarded(self._events))
+        router.add_get("/console/clicks", self._guarded(self._find))
+        router.add_get("/console/clicks/{click_id}", self._guarded(self._click))
+        router.add_get("/console/estimate", self._guarded(self._estimate))
+        router.add_post("/console/traces", self._guarded(self._trace))
         application.on_shutdown.append(self._close)
 
     async def _close(self, _application: web.Application) -> None:
         self._board.close()
 
-    def _kept(self, handler: Handler) -> Handler:
-        """Lets only operators through, and only what their own page asks for."""
+    def _guarded(self, handler: Handler) -> Handler:
+        """Wraps a handler: refuses requests of other sites and of anybody but operators, and renders errors."""
 
-        async def kept(request: web.Request) -> web.StreamResponse:
+        async def guarded(request: web.Request) -> web.StreamResponse:
             if self._is_foreign(request):
                 return _foreign()
             if not self._is_operator(request):
@@ -109,7 +109,7 @@ class ConsoleRoutes:
             except ClicktraceError as error:
                 return _problem(error)
 
-        return kept
+        return guarded
 
     def _is_operator(self, request: web.Request) -> bool:
         if not self._sessions.are_needed:
@@ -120,10 +120,10 @@ class ConsoleRoutes:
         return self._sessions.is_good(request.cookies.get(COOKIE, ""))
 
     def _is_foreign(self, request: web.Request) -> bool:
-        """Says whether another site made a browser send this.
+        """Returns whether another site may have made a browser send this request.
 
-        A request that changes something must come from our own page. Where no token protects the console, a name that
-        somebody else's DNS points at this machine must not open it either: only addresses and localhost do.
+        A request that changes something must come from the console's own page. Without an operator token, only IP
+        addresses and localhost are accepted as host, because any DNS name may point at this machine (DNS rebinding).
         """
         if not self._sessions.are_needed and not _is_plain_host(request.host):
             return True
@@ -153,7 +153,7 @@ class ConsoleRoutes:
         if self._is_foreign(request):
             return _foreign()
         address = request.remote or ""
-        if not self._tries.take(address, rate=_TRIES_A_SECOND, burst=_TRIES_AT_ONCE):
+        if not self._sign_ins.take(address, rate=_SIGN_INS_PER_SECOND, burst=_SIGN_IN_BURST):
             text = "Too many tries. Wait a few seconds."
             return _html(page.sign_in(static=self._static, problem=text), HTTPStatus.TOO_MANY_REQUESTS)
         form = await request.post()
@@ -161,13 +161,13 @@ class ConsoleRoutes:
             log.warning("console.wrong_token", address=request.remote)
             text = "That is not the operator token."
             return _html(page.sign_in(static=self._static, problem=text), HTTPStatus.FORBIDDEN)
-        # Only wrong ones count.
-        self._tries.give_back(address, burst=_TRIES_AT_ONCE)
+        # Only wrong tokens count.
+        self._sign_ins.give_back(address, burst=_SIGN_IN_BURST)
         response = web.Response(status=HTTPStatus.SEE_OTHER, headers={**_HEADERS, "Location": "/console"})
         response.set_cookie(
             COOKIE,
             self._sessions.begin(),
-            max_age=LIFETIME,
+            max_age=LIFETIME_SECONDS,
             path="/console",
             httponly=True,
             samesite="Strict",
@@ -200,12 +200,12 @@ class ConsoleRoutes:
                 await response.prepare(request)
                 await response.write(b"retry: 1000\n\n")
                 while not viewer.is_over:
-                    frames = await viewer.take(_PATIENCE)
-                    async with asyncio.timeout(_SLOWEST_WRITE):
-                        # A comment finds out whether anybody is there still, and tells the page that we are.
+                    frames = await viewer.take(_KEEPALIVE_SECONDS)
+                    async with asyncio.timeout(_WRITE_SECONDS):
+                        # A comment detects a closed connection, and tells the page that the stream is alive.
                         await response.write(frames or b": still here\n\n")
             except (ConnectionError, TimeoutError):
-                pass  # the browser went away, or sleeps
+                pass  # the browser has gone, or does not read
         return response
 
     async def _find(self, request: web.Request) -> web.StreamResponse:
@@ -289,7 +289,7 @@ def _json(value: dict[str, Any], status: HTTPStatus = HTTPStatus.OK) -> web.Resp
 
 
 def _problem(error: ClicktraceError) -> web.Response:
-    """Renders an error for operators: unlike visitors, they are told all of it."""
+    """Renders an error with its reason, message and violations, which operators may see."""
     violations = [{"field": one.field, "description": one.description} for one in error.violations]
     body = {"reason": error.reason, "message": error.message, "violations": violations}
     return _json(body, errors.status_of(error))

@@ -1,4 +1,4 @@
-"""The files of the page; their address carries their digest, so that a browser keeps them until they change."""
+"""The static files of the page; their path holds their digest, so that a browser caches them until they change."""
 
 import hashlib
 from collections.abc import Mapping
@@ -11,14 +11,14 @@ _TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
 @dataclass(frozen=True, slots=True)
 class StaticFile:
-    """One file."""
+    """A file and its media type."""
 
     content: bytes
     content_type: str
 
 
 def load() -> tuple[str, Mapping[str, StaticFile]]:
-    """Returns the digest of all files together, and the files by their paths."""
+    """Returns the digest of all files together, and the files by path."""
     found = dict(sorted(_walk(files(__package__) / "static", "")))
     digest = hashlib.sha256()
     for path, file in found.items():

@@ -1,48 +1,48 @@
-"""One browser that looks: what waits to be sent to it."""
+"""One connected browser, and the frames that are to be sent to it."""
 
 import asyncio
 from collections import deque
 from collections.abc import Callable
 
-_QUEUED_FRAMES = 12
+_MAX_FRAMES = 12
 
 
 class Viewer:
-    """One browser: frames that wait for it, or the whole picture if it was too slow."""
+    """Queues frames for one browser; replaces them by a snapshot when 12 have piled up."""
 
     def __init__(self, snapshot: Callable[[], bytes]) -> None:
-        """Begins with a snapshot."""
+        """Starts with a snapshot, which `snapshot` renders when it is sent."""
         self._snapshot = snapshot
         self._frames: deque[bytes] = deque()
         self._behind = True
         self.is_over = False
-        """Whether no more will come."""
-        self._news = asyncio.Event()
-        self._news.set()
+        """Whether no more frames will come."""
+        self._ready = asyncio.Event()
+        self._ready.set()
 
     def push(self, frame: bytes) -> None:
-        """Hands over a frame."""
-        if len(self._frames) >= _QUEUED_FRAMES:
+        """Queues a frame."""
+        if len(self._frames) >= _MAX_FRAMES:
             self._behind = True
         if self._behind:
             self._frames.clear()
         else:
             self._frames.append(frame)
-        self._news.set()
+        self._ready.set()
 
     def close(self) -> None:
-        """Ends the view."""
+        """Disconnects the browser once it has asked for more."""
         self.is_over = True
-        self._news.set()
+        self._ready.set()
 
     async def take(self, patience: float) -> bytes:
-        """Returns what is to be sent next; empty if nothing came for `patience` seconds."""
+        """Returns the next bytes to send; empty if none came within `patience` seconds."""
         try:
             async with asyncio.timeout(patience):
-                await self._news.wait()
+                await self._ready.wait()
         except TimeoutError:
             return b""
-        self._news.clear()
+        self._ready.clear()
         if self._behind:
             self._behind = False
             self._frames.clear()

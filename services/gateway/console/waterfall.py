@@ -1,4 +1,4 @@
-"""One click as a waterfall: the wait for an IP, every hop, how the parameters were joined, and the answer."""
+"""Renders one click as a waterfall: the wait for an IP, every hop, the merged parameters, and the answer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from services.gateway.model import Answer, Attempt, ClickRecord, Hop, Origin, Pa
 from services.gateway.urls.parameters import SplitUrl, parse, serialize
 
 _TICKS = 2
-_SHORTEST = 0.4
-"""The least width of a bar, in percent, so that a fast phase can be seen at all."""
+# The least width of a bar, in percent, so that a fast phase is visible.
+_LEAST_PERCENT = 0.4
 
 
 @dataclass(frozen=True, slots=True)
 class _Phase:
-    """A part of a row's bar, in seconds from the click."""
+    """A part of a row's bar; start and end are in seconds from the click."""
 
     name: str
     start: float
@@ -35,7 +35,7 @@ class _Row:
 
 
 def click(record: ClickRecord, *, jaeger_url: str) -> Html:
-    """Renders a click, as far as it is."""
+    """Renders a click as it is now; `jaeger_url` is where its OpenTelemetry trace is shown, empty for nowhere."""
     rows = _rows(record)
     ends = [phase.end for row in rows for phase in row.phases]
     length = max([*ends, record.visitor_wait or 0.0, 0.001])
@@ -91,7 +91,7 @@ def _waited(record: ClickRecord) -> str:
 
 
 def _rows(record: ClickRecord) -> Sequence[_Row]:
-    """Lays the attempts and their hops one after another: that is the order in which they came."""
+    """Lays out the attempts and their hops one after another, in the order in which they happened."""
     rows = []
     at = 0.0
     for number, attempt in enumerate(record.attempts, 1):
@@ -120,7 +120,7 @@ def _lease_note(attempt: Attempt) -> Child:
 
 
 def _phases(hop: Hop, at: float) -> Sequence[_Phase]:
-    """Cuts a hop at its marks; each mark is a time since the start of the hop, None where the phase did not happen."""
+    """Splits a hop into phases; `at` is the start of the hop, in seconds from the click."""
     total = hop.total or 0.0
     phases = []
     before = 0.0
@@ -162,8 +162,8 @@ def _line(row: _Row, length: float, answered: float | None) -> Html:
         el(
             "rect",
             class_=phase.name,
-            x=f"{min(100 - _SHORTEST, 100 * phase.start / length):.2f}%",
-            width=f"{max(_SHORTEST, 100 * (phase.end - phase.start) / length):.2f}%",
+            x=f"{min(100 - _LEAST_PERCENT, 100 * phase.start / length):.2f}%",
+            width=f"{max(_LEAST_PERCENT, 100 * (phase.end - phase.start) / length):.2f}%",
             y="50%",
         )
         for phase in row.phases
@@ -231,7 +231,7 @@ def _answer(record: ClickRecord) -> Html | None:
 
 
 def _location(record: ClickRecord) -> Child:
-    """Renders the URL with each parameter in the colour of its origin; plain where the two do not fit together."""
+    """Renders the URL with each parameter in the colour of its origin; plain if the record does not match the URL."""
     split = SplitUrl.of(record.location)
     parts = parse(split.query or "")
     if [(part.name, part.value) for part in parts] != [(source.name, source.value) for source in record.params]:

@@ -1,4 +1,4 @@
-"""Times, shares and reasons in words that a person reads at a glance."""
+"""Formats durations, shares, rates and reasons for people."""
 
 from datetime import UTC, datetime
 
@@ -24,12 +24,12 @@ _REASONS = {
 
 
 def reason(name: str) -> str:
-    """Returns a reason in words; one that is not known reads as it is."""
+    """Returns a reason in words; an unknown one as its own words in lower case."""
     return _REASONS.get(name, name.replace("_", " ").lower())
 
 
 def span(seconds: float | None) -> str:
-    """Returns a span of time with the two digits that matter; a dash for None."""
+    """Formats a duration in seconds with two or three significant digits; a dash for None."""
     if seconds is None:
         return "–"
     if seconds == 0:
@@ -44,7 +44,7 @@ def span(seconds: float | None) -> str:
 
 
 def long_span(seconds: float) -> str:
-    """Returns a span of more than some seconds in its two largest units."""
+    """Formats a duration in seconds in its two largest units."""
     left = round(seconds)
     if left < 100:
         return f"{left} s"
@@ -58,7 +58,7 @@ def long_span(seconds: float) -> str:
 
 
 def share(value: float | None) -> str:
-    """Returns a share of 0 to 1 in percent; a dash for None."""
+    """Formats a share from 0 to 1 in percent; a dash for None."""
     if value is None:
         return "–"
     percent = value * 100
@@ -66,10 +66,10 @@ def share(value: float | None) -> str:
 
 
 def rate(value: float) -> str:
-    """Returns how many a second."""
+    """Formats a number per second."""
     return f"{value:.0f}" if value >= 99.5 else f"{value:.1f}" if value >= 9.95 else f"{value:.2f}"
 
 
 def clock(moment: datetime) -> str:
-    """Returns the time of day in UTC."""
+    """Formats a time as the time of day in UTC."""
     return moment.astimezone(UTC).strftime("%H:%M:%S")

@@ -1,0 +1,52 @@
+"""One click as a waterfall: every phase, the origin of every parameter, and hostile text as text."""
+
+import re
+
+from services.gateway.console import parts, waterfall
+from services.gateway.console.markup import Html
+from services.gateway.model import (
+    Answer,
+    Attempt,
+    Hop,
+    Origin,
+    ParameterSource,
+)
+from tests.unit.gateway.console.samples import HOSTILE, record
+
+
+def test_hostile_text_reaches_no_page_as_html() -> None:
+    hostile = record(
+        offer=HOSTILE,
+        reason=HOSTILE,
+        answer=Answer.FALLBACK,
+        location=f"http://x/?a={HOSTILE}",
+        stop_reason=HOSTILE,
+        joined_click_id=HOSTILE,
+        hops=(Hop(0, f"http://{HOSTILE}/{HOSTILE}", 302, HOSTILE, HOSTILE, 0, 0, 0, 0, 1, HOSTILE),),
+        params=(ParameterSource(HOSTILE, HOSTILE, Origin.TRACED, 0, HOSTILE),),
+        attempts=(Attempt(HOSTILE, 1, HOSTILE, 1, HOSTILE, 0.1, None, None, HOSTILE),),
+    )
+    for html in (waterfall.click(hostile, jaeger_url=""), parts.click_row(hostile), parts.running([hostile], 2e9)):
+        assert "&lt;script&gt;" in html
+        assert not re.search(r"<(script|img)", html)
+        assert isinstance(html, Html)
+
+
+def test_a_waterfall_shows_each_phase_and_the_origin_of_each_parameter() -> None:
+    html = waterfall.click(record(), jaeger_url="http://jaeger.example/")
+    assert re.findall(r'<rect class="(\w+)"', html) == [
+        *("lease", "answered"),
+        *("dns", "connect", "first", "body", "answered"),
+        *("first", "body", "answered"),
+        *("answer", "answered"),
+    ]
+    assert '<mark class="traced">clickid=c</mark>&amp;<mark class="inbound">gclid=1</mark>' in html
+    assert f'href="http://jaeger.example/trace/{"ab" * 16}"' in html
+    assert "chain, hop 1" in html
+    assert "data-ended" in html
+
+
+def test_no_link_without_a_jaeger_and_no_style_that_the_policy_would_refuse() -> None:
+    html = waterfall.click(record(), jaeger_url="")
+    assert "Jaeger" not in html
+    assert "style=" not in html
