@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import grpc
@@ -22,6 +23,7 @@ from libs.common.rpc import client, status, times
 from libs.common.rpc.auth import require_operator
 from libs.common.rpc.server import Server, Service
 from services.gateway.main import Ports, gateway
+from services.gateway.model import ClickRecord, ClickStatus
 from services.gateway.settings import GatewaySettings
 
 ANY_PORT = Address("127.0.0.1", 0)
@@ -350,6 +352,20 @@ class World:
             while not accept(record := await self.record(click_id)):
                 await asyncio.sleep(0.005)
         return record
+
+
+def unfinished(click_id: str, *, give_up_in: float) -> ClickRecord:
+    """The record of a click whose gateway is taken for dead in so many seconds."""
+    now = datetime.now(UTC)
+    return ClickRecord(
+        click_id=click_id,
+        version=1,
+        offer="demo",
+        status=ClickStatus.PENDING,
+        start_time=now,
+        give_up_time=now + timedelta(seconds=give_up_in),
+        inbound_query="offer=demo",
+    )
 
 
 def _service(name: str, add: Callable[[Any, Any], None], servicer: Any) -> Service:

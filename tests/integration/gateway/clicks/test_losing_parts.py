@@ -11,8 +11,7 @@ from libs.common.rpc import times
 from local.postgres.server import EmbeddedPostgres
 from services.gateway.clicks.record_writer import Journal
 from services.gateway.db.clicks import ClickTable
-from tests.integration.gateway.rpc.test_click_log import unfinished
-from tests.integration.gateway.world import CHAIN, hop, landed, lands_on, raw, says, waits_for, world
+from tests.integration.gateway.world import CHAIN, hop, landed, lands_on, raw, says, unfinished, waits_for, world
 
 LANDING = "http://shop.example/l?clickid=c1"
 

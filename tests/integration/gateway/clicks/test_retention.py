@@ -5,9 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 import asyncpg
 
+from services.gateway.clicks.retention import Maintenance
 from services.gateway.db.clicks import ClickTable
-from tests.integration.gateway.rpc.test_click_log import unfinished
-from tests.integration.gateway.world import Reply, World, parsed, raw, world
+from services.gateway.db.journeys import JourneyTable
+from services.gateway.db.webhooks import WebhookTable
+from tests.integration.gateway.world import Reply, World, parsed, raw, unfinished, world
 
 PATH = "/functions/v1/ip-pool-maintenance"
 
@@ -66,3 +68,23 @@ async def test_it_is_a_post_on_the_internal_port_only(database: str) -> None:
 async def test_without_a_pool_manager_it_says_so(database: str) -> None:
     async with world(database, pool_target="dns:///127.0.0.1:1") as w:
         assert (await ask(w)).status == 503
+
+
+async def test_maintenance_deletes_what_is_too_old_and_nothing_else(database: str) -> None:
+    async with asyncpg.create_pool(database) as pool, JourneyTable(pool) as journeys:
+        clicks, webhooks = ClickTable(pool), WebhookTable(pool)
+        await clicks.write([unfinished(f"{number:032x}", give_up_in=1) for number in range(4)])
+        await pool.execute(
+            "UPDATE clicks.clicks SET start_time = now() - interval '2 days' WHERE click_id < $1", f"{2:032x}"
+        )
+        await journeys.claim("old", "c", -1)
+        await journeys.claim("new", "c", 60)
+        await pool.execute(
+            "INSERT INTO clicks.webhooks (click_id, offer, url, dead, create_time) VALUES"
+            " ('a', '', '', true, now() - interval '2 days'), ('b', '', '', false, now() - interval '2 days'),"
+            " ('c', '', '', true, now())"
+        )
+        await Maintenance(clicks, journeys, webhooks, retention=86_400).once()
+        assert await pool.fetchval("SELECT count(*) FROM clicks.clicks") == 2
+        assert [row[0] for row in await pool.fetch("SELECT identity FROM clicks.journeys")] == ["new"]
+        assert [row[0] for row in await pool.fetch("SELECT click_id FROM clicks.webhooks ORDER BY 1")] == ["b", "c"]

@@ -11,10 +11,9 @@ from prometheus_client import REGISTRY
 
 from clicktrace.gateway.v1 import gateway_pb2 as pb
 from clicktrace.tracer.v1 import tracer_pb2
-from libs.common.postgres import database as connections
 from services.gateway.db.offer_health import OfferHealthTable
 from services.gateway.drift.recorder import HealthRecorder
-from services.gateway.drift.shape import LEARNED_FROM, Chain, DriftKind
+from services.gateway.drift.shape import LEARNED_FROM, DriftKind
 from services.gateway.drift.stats import Activity
 from services.gateway.metrics import DriftMetrics
 from tests.integration.gateway.world import Script, World, broke, hop, in_turn, lands_on, says, world
@@ -195,28 +194,6 @@ async def test_the_notes_of_a_deleted_offer_are_forgotten(database: str) -> None
     connection = await asyncpg.connect(database)
     assert await connection.fetchval("SELECT count(*) FROM clicks.offer_health") == 0
     await connection.close()
-
-
-async def test_gateways_that_write_at_the_same_time_lose_nothing(database: str) -> None:
-    chain = Chain.of([("track.example", "LOCATION")], "shop.example")
-
-    async def one(table: OfferHealthTable) -> None:
-        for _ in range(10):
-            fresh = {name: Activity(clicks=1) for name in ("a", "b")}
-            for notes in fresh.values():
-                notes.count_chain(chain)
-            await table.add_activity(fresh)
-
-    async with await connections.connect_pool(database, application_name="test", max_size=6) as pool:
-        await pool.execute(
-            "INSERT INTO clicks.offers (name, document) "
-            """SELECT name, '{"tracking_url": "http://t.example/"}' FROM unnest($1::text[]) AS name""",
-            ["a", "b"],
-        )
-        table = OfferHealthTable(pool)
-        await asyncio.gather(*(one(table) for _ in range(5)))
-        for told in await table.page("", 10):
-            assert (told.clicks, told.shape.chains) == (50, 50)
 
 
 class Flaky(OfferHealthTable):

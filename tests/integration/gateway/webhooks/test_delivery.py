@@ -1,58 +1,20 @@
-"""What comes too late for its visitor is not lost: webhooks tell of it, signed, and the next click may use it."""
+"""What comes too late for its visitor is not lost: its webhook gets it, signed, and again until it has taken it."""
 
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import asyncpg
-from aiohttp import web
 
 from clicktrace.gateway.v1 import gateway_pb2 as pb
 from libs.common.rpc import times
 from services.gateway.webhooks.delivery import signature, signing_key
-from tests.integration.gateway.rpc.test_offer_admin import error_of
 from tests.integration.gateway.test_metrics import Change
-from tests.integration.gateway.world import CHAIN, World, broke, lands_on, says, waits_for, world
+from tests.integration.gateway.webhooks.receiver import SECRET, receiver
+from tests.integration.gateway.world import broke, lands_on, says, waits_for, world
 
 SHORT = times.to_duration(0.5)
-SECRET = "marker-secret"
-
-
-@dataclass
-class Receiver:
-    """A webhook: answers with the statuses it is given, the last one for ever."""
-
-    statuses: list[int]
-    url: str = ""
-    got: "asyncio.Queue[tuple[dict[str, str], bytes]]" = field(default_factory=asyncio.Queue)
-
-    async def handle(self, request: web.Request) -> web.Response:
-        self.got.put_nowait(({name.lower(): value for name, value in request.headers.items()}, await request.read()))
-        status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
-        return web.Response(status=status, headers={"Location": "/elsewhere"})
-
-    async def next(self) -> tuple[dict[str, str], bytes]:
-        async with asyncio.timeout(5):
-            return await self.got.get()
-
-
-@asynccontextmanager
-async def receiver(*statuses: int) -> AsyncIterator[Receiver]:
-    taking = Receiver(list(statuses))
-    application = web.Application()
-    application.router.add_post("/hook", taking.handle)
-    runner = web.AppRunner(application)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    taking.url = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
-    try:
-        yield taking
-    finally:
-        await runner.cleanup()
 
 
 async def test_a_late_result_is_sent_once_and_signed(database: str) -> None:
@@ -122,63 +84,6 @@ async def test_a_webhook_is_tried_again_with_growing_pauses_and_is_a_dead_letter
         await connection.close()
 
 
-async def dead_letters(w: World, count: int) -> list[pb.Webhook]:
-    """Waits until so many webhooks were given up, and returns them."""
-    async with asyncio.timeout(5):
-        while len(dead := (await w.webhooks.ListWebhooks(pb.ListWebhooksRequest(dead=True))).webhooks) < count:
-            await asyncio.sleep(0.01)
-    return list(dead)
-
-
-async def test_operators_see_dead_letters_and_have_them_tried_again_where_the_offer_points_now(database: str) -> None:
-    settings: dict[str, Any] = {"webhook_secret": SECRET, "webhook_pause": 0.01, "webhook_attempts": 1}
-    async with receiver(503) as broken, receiver(200) as mended, world(database, **settings) as w:
-        await w.offer("one", mode=pb.BEACON, webhook_url=broken.url)
-        await w.offer("two", mode=pb.BEACON, webhook_url=broken.url)
-        clicks = [await w.click(f"offer={name}") for name in ("one", "one", "two")]
-        dead = await dead_letters(w, 3)
-        assert [(letter.click_id, letter.offer) for letter in dead] == [
-            (clicks[0].click_id, "one"), (clicks[1].click_id, "one"), (clicks[2].click_id, "two"),
-        ]  # fmt: skip
-        assert {(letter.url, letter.attempts, letter.last_error) for letter in dead} == {(broken.url, 1, "HTTP 503")}
-
-        page = await w.webhooks.ListWebhooks(pb.ListWebhooksRequest(offer="one", page_size=1))
-        assert [letter.click_id for letter in page.webhooks] == [clicks[0].click_id]
-        request = pb.ListWebhooksRequest(offer="one", page_size=1, page_token=page.next_page_token)
-        page = await w.webhooks.ListWebhooks(request)
-        assert ([letter.click_id for letter in page.webhooks], page.next_page_token) == ([clicks[1].click_id], "")
-
-        await w.offers.UpdateOffer(pb.UpdateOfferRequest(offer=pb.Offer(name="one", webhook_url=mended.url)))
-        ids = [clicks[0].click_id, "0" * 32]
-        assert (await w.webhooks.RetryWebhooks(pb.RetryWebhooksRequest(click_ids=ids))).retried == 1
-        assert json.loads((await mended.next())[1])["click_id"] == clicks[0].click_id
-        assert (await w.webhooks.RetryWebhooks(pb.RetryWebhooksRequest(offer="one"))).retried == 1
-        assert json.loads((await mended.next())[1])["click_id"] == clicks[1].click_id
-        assert [letter.offer for letter in await dead_letters(w, 1)] == ["two"]
-
-
-async def test_a_request_about_webhooks_is_checked_whole_and_needs_the_operator(database: str) -> None:
-    async with world(database, operator_token="s3cret") as w:
-        operator = [("authorization", "Bearer s3cret")]
-        for call in (
-            w.webhooks.ListWebhooks(pb.ListWebhooksRequest()),
-            w.webhooks.RetryWebhooks(pb.RetryWebhooksRequest(offer="x")),
-        ):
-            assert (await error_of(call)).reason == "OPERATOR_TOKEN_REQUIRED"
-        for call, fields in (
-            (w.webhooks.RetryWebhooks(pb.RetryWebhooksRequest(), metadata=operator), ["click_ids"]),
-            (
-                w.webhooks.RetryWebhooks(pb.RetryWebhooksRequest(click_ids=["x"], offer="\0"), metadata=operator),
-                ["offer", "click_ids[0]"],
-            ),
-            (
-                w.webhooks.ListWebhooks(pb.ListWebhooksRequest(page_token="x", offer="o" * 65), metadata=operator),
-                ["offer", "page_token"],
-            ),
-        ):
-            assert [violation.field for violation in (await error_of(call)).violations] == fields
-
-
 async def test_a_delivery_survives_the_gateway_that_began_it(database: str) -> None:
     async with receiver(200) as hook:
         async with world(database, webhook_secret=SECRET) as w:
@@ -192,44 +97,3 @@ async def test_a_delivery_survives_the_gateway_that_began_it(database: str) -> N
         async with world(database, webhook_secret=SECRET) as w:
             headers, _ = await hook.next()
             assert headers["clicktrace-click-id"] == reply.click_id
-
-
-async def test_the_last_landing_serves_as_fallback_without_what_belongs_to_one_visitor(database: str) -> None:
-    async with world(database, gateways=1) as w:
-        await w.offer(fallback_policy=pb.LAST_LANDING)
-        landing = "http://shop.example/sale?shop=7&clickid={}#top"
-        w.tracer.script = lands_on(landing.format("a"))
-        await w.click("offer=demo&gclid=1")
-        free, w.pool.free = w.pool.free, []
-        # One landing alone does not tell what of it belongs to its visitor.
-        assert (await w.click("offer=demo&gclid=2")).location == f"{CHAIN}&gclid=2"
-        w.pool.free = free
-        w.tracer.script = lands_on(landing.format("b"))
-        await w.click("offer=demo&gclid=3")
-        w.pool.free = []
-        reply = await w.click("offer=demo&gclid=4")
-        assert reply.location == "http://shop.example/sale?shop=7&gclid=4#top"
-        assert (await w.record(reply.click_id)).answer == pb.FALLBACK
-    # A gateway that starts anew knows it from the log.
-    async with world(database) as w:
-        w.pool.free = []
-        assert (await w.click("offer=demo&gclid=5")).location == "http://shop.example/sale?shop=7&gclid=5#top"
-        await w.offers.UpdateOffer(
-            pb.UpdateOfferRequest(offer=pb.Offer(name="demo", landing_hosts=["elsewhere.example"]))
-        )
-        assert (await w.click("offer=demo&gclid=6")).location == f"{CHAIN}&gclid=6"
-
-
-async def test_a_gateway_learns_where_the_chains_of_others_have_landed(database: str) -> None:
-    async with world(database, gateways=2, landings_every=0.02) as w:
-        await w.offer(fallback_policy=pb.LAST_LANDING)
-        for number in (1, 2):
-            w.tracer.script = lands_on(f"http://shop.example/sale?shop=7&clickid={number}")
-            assert (await w.click(f"offer=demo&gclid={number}")).status == 302
-        w.pool.free = []
-        async with asyncio.timeout(20):
-            number = 3
-            while (await w.click(f"offer=demo&gclid={number}", at=w.others[0])).location != (
-                f"http://shop.example/sale?shop=7&gclid={number}"
-            ):
-                number += 1
