@@ -7,7 +7,7 @@ import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, Self
 
 from annotated_types import Interval
 
@@ -21,6 +21,23 @@ JOIN_WINDOW_SECONDS = (0.0, 86_400.0)
 DEFAULT_JOIN_WINDOW_SECONDS = 3_600.0
 WEIGHT = (1, 1_000)
 """The range of `Offer.weight`."""
+
+
+class OpenEnum(enum.StrEnum):
+    """An enum that a newer build may extend: an unknown word is a value equal to its text, and no member."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:
+        if not isinstance(value, str):
+            return None
+        word = str.__new__(cls, value)
+        word._name_ = word._value_ = value
+        return word
+
+    @property
+    def is_known(self) -> bool:
+        """Whether this is a member, and not a word of a newer build."""
+        return self._name_ in type(self).__members__
 
 
 class Mode(enum.StrEnum):
@@ -53,7 +70,7 @@ class UserAgentPolicy(enum.StrEnum):
     VISITOR = "VISITOR"
 
 
-class ClickStatus(enum.StrEnum):
+class ClickStatus(OpenEnum):
     """How far a click is."""
 
     PENDING = "PENDING"
@@ -64,7 +81,7 @@ class ClickStatus(enum.StrEnum):
     ABANDONED = "ABANDONED"
 
 
-class Answer(enum.StrEnum):
+class Answer(OpenEnum):
     """What a visitor was answered with."""
 
     LANDING = "LANDING"
@@ -72,7 +89,7 @@ class Answer(enum.StrEnum):
     NO_CONTENT = "NO_CONTENT"
 
 
-class Origin(enum.StrEnum):
+class Origin(OpenEnum):
     """Who brought a parameter of the answer."""
 
     INBOUND = "INBOUND"
@@ -80,7 +97,7 @@ class Origin(enum.StrEnum):
     OFFER = "OFFER"
 
 
-class Outcome(enum.StrEnum):
+class Outcome(OpenEnum):
     """How the use of a lease ended."""
 
     SUCCESS = "SUCCESS"

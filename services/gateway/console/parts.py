@@ -228,6 +228,8 @@ def tone_and_label(record: ClickRecord) -> tuple[str, str]:
     """Returns the tone and the text of a click's badge."""
     if record.status is ClickStatus.ABANDONED:
         return "bad", "abandoned"
+    if record.answer is not None and not record.answer.is_known:
+        return "calm", wording.reason(record.answer)
     if record.answer is Answer.LANDING:
         return "good", "landed"
     late = {

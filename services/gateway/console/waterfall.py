@@ -269,6 +269,8 @@ def _parameters(sources: Sequence[ParameterSource]) -> Html | None:
 
 
 def _origin(source: ParameterSource) -> str:
+    if not source.origin.is_known:
+        return wording.reason(source.origin)
     if source.origin is Origin.INBOUND:
         return "the click"
     if source.origin is Origin.OFFER:

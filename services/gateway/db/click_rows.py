@@ -1,4 +1,7 @@
-"""Translates click records to and from rows of the click log; pure."""
+"""Translates click records to and from rows of the click log; pure.
+
+A row may be of a newer build: a key of a hop, an attempt or a parameter that this build does not know is ignored.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -97,13 +100,18 @@ def _entries(row: Row, column: str) -> Sequence[Any]:
 
 def _hop_from_json(entry: Mapping[str, Any]) -> Hop:
     query = SplitUrl.of(entry["url"]).query or ""
-    return Hop(**entry, params=parse(query))
+    return Hop(**_known(Hop, entry), params=parse(query))
 
 
 def _attempt_from_json(entry: Mapping[str, Any]) -> Attempt:
     outcome = entry["outcome"]
-    return Attempt(**{**entry, "outcome": Outcome(outcome) if outcome else None})
+    return Attempt(**{**_known(Attempt, entry), "outcome": Outcome(outcome) if outcome else None})
 
 
 def _source_from_json(entry: Mapping[str, Any]) -> ParameterSource:
-    return ParameterSource(**{**entry, "origin": Origin(entry["origin"])})
+    return ParameterSource(**{**_known(ParameterSource, entry), "origin": Origin(entry["origin"])})
+
+
+def _known(kind: type[Hop | Attempt | ParameterSource], entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the keys of an entry that are fields of a type."""
+    return {key: entry[key] for key in kind._fields if key in entry}

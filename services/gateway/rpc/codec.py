@@ -6,7 +6,9 @@ define.
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
+from google.protobuf.descriptor import EnumDescriptor
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -102,8 +104,8 @@ def click_message(record: ClickRecord) -> pb.Click:
     return pb.Click(
         click_id=record.click_id,
         offer=record.offer,
-        status=record.status,
-        answer=record.answer,
+        status=_number(pb.ClickStatus.DESCRIPTOR, record.status),
+        answer=_number(pb.Answer.DESCRIPTOR, record.answer or ""),
         reason=record.reason,
         start_time=times.to_timestamp(record.start_time),
         visitor_wait=_duration(record.visitor_wait),
@@ -193,7 +195,7 @@ def _source(source: ParameterSource) -> pb.ParameterSource:
     return pb.ParameterSource(
         name=source.name,
         value=source.value,
-        origin=source.origin,
+        origin=_number(pb.ParameterSource.Origin.DESCRIPTOR, source.origin),
         hop_index=source.hop_index,
         rule=source.rule,
     )
@@ -216,6 +218,12 @@ def _usual_parts(shares: Mapping[str, float]) -> list[pb.UsualPart]:
         pb.UsualPart(name=name, share=share)
         for name, share in sorted(shares.items(), key=lambda item: (-item[1], item[0]))
     ]
+
+
+def _number(enum: EnumDescriptor, word: str) -> Any:
+    """Returns the number of a word; 0 for one that this build does not know, which a newer build has stored."""
+    value = enum.values_by_name.get(word)
+    return value.number if value else 0
 
 
 def _duration(seconds: float | None) -> Duration | None:

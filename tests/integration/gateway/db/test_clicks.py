@@ -61,3 +61,36 @@ async def test_an_older_version_of_a_record_never_replaces_a_newer_one(database:
         stored = await table.get(record.click_id)
         assert stored is not None
         assert (stored.version, stored.reason) == (3, "NEWER")
+
+
+async def test_a_record_of_a_newer_build_is_read_as_far_as_this_one_knows_it(database: str) -> None:
+    async with world(database) as w:
+        await w.offer()
+        newer, plain = [(await w.click(f"offer=demo&gclid={number}")).click_id for number in (1, 2)]
+        await w.record_when(newer, lambda click: click.status == pb.COMPLETED)
+        connection = await asyncpg.connect(database)
+        await connection.execute(
+            """
+            UPDATE clicks.clicks SET
+                answer = 'HOLOGRAM',
+                hops = (SELECT jsonb_agg(hop || '{"quic": true}') FROM jsonb_array_elements(hops) AS hop),
+                attempts = (
+                    SELECT jsonb_agg(attempt || '{"exit": "x", "outcome": "REGRET"}')
+                    FROM jsonb_array_elements(attempts) AS attempt
+                ),
+                params = (
+                    SELECT jsonb_agg(param || '{"origin": "ORACLE", "why": 1}')
+                    FROM jsonb_array_elements(params) AS param
+                )
+            WHERE click_id = $1
+            """,
+            newer,
+        )
+        await connection.close()
+        listed = (await w.clicks.ListClicks(pb.ListClicksRequest())).clicks
+        assert [click.click_id for click in listed] == [plain, newer]
+        click = await w.record(newer)
+        assert (click.status, click.answer) == (pb.COMPLETED, pb.ANSWER_UNSPECIFIED)
+        assert [attempt.outcome for attempt in click.attempts] == ["REGRET"]
+        assert len(click.hops) == 2
+        assert {param.origin for param in click.params} == {pb.ParameterSource.ORIGIN_UNSPECIFIED}

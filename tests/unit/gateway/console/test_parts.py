@@ -25,6 +25,7 @@ from tests.unit.gateway.console.samples import record
         ),
         ({"answer": Answer.NO_CONTENT, "reason": "BEACON"}, ("calm", "beacon, landed later")),
         ({"status": ClickStatus.ABANDONED}, ("bad", "abandoned")),
+        ({"answer": Answer("NEWER_ANSWER")}, ("calm", "newer answer")),
     ],
 )
 def test_how_a_click_stands(changes: dict[str, object], label: tuple[str, str]) -> None:

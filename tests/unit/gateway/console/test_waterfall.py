@@ -50,3 +50,10 @@ def test_no_link_without_a_jaeger_and_no_style_that_the_policy_would_refuse() ->
     html = waterfall.click(record(), jaeger_url="")
     assert "Jaeger" not in html
     assert "style=" not in html
+
+
+def test_words_of_a_newer_build_are_shown_as_they_are() -> None:
+    newer = record(answer=Answer("NEWER_ANSWER"), params=(ParameterSource("a", "1", Origin("NEWER_ORIGIN"), -1, ""),))
+    html = waterfall.click(newer, jaeger_url="")
+    assert "newer answer" in html
+    assert "newer origin" in html
