@@ -29,8 +29,8 @@ RETURNING name, document, create_time, update_time;
 DELETE FROM clicks.offers WHERE name = $1 RETURNING name;
 
 -- name: clicks_write
--- Writes many clicks at once, $1 being a JSON array of them. The newer version wins, so a repeat changes nothing. Tells
--- every gateway which clicks were answered or ended, and queues the webhooks of late results.
+-- Writes the click records in the JSON array $1. Of each click the newest version is kept, so a repeat changes nothing.
+-- Notifies every gateway of clicks that were answered or ended, and queues the webhook deliveries of late results.
 WITH given AS (
     SELECT
         click_id, version, offer, status, answer, reason, start_time, visitor_wait, end_time, give_up_time,
@@ -77,7 +77,7 @@ WHERE answer <> '' OR end_time IS NOT NULL
 HAVING count(*) > 0;
 
 -- name: click_get
--- One click, whole.
+-- The whole record of one click.
 SELECT
     click_id, version, offer, status, answer, reason, start_time, visitor_wait, end_time, give_up_time,
     inbound_query, location, final_url, stop_reason, attempts, hops, params, joined_click_id, otel_trace_id,
@@ -86,7 +86,7 @@ FROM clicks.click_log
 WHERE click_id = $1;
 
 -- name: clicks_get
--- Those of clicks $1 that there are, whole, in order.
+-- The whole records of the clicks in $1 that exist, by click id.
 SELECT
     click_id, version, offer, status, answer, reason, start_time, visitor_wait, end_time, give_up_time,
     inbound_query, location, final_url, stop_reason, attempts, hops, params, joined_click_id, otel_trace_id,
@@ -96,8 +96,8 @@ WHERE click_id = ANY($1::text[])
 ORDER BY click_id;
 
 -- name: click_list
--- A page of clicks, newest first, without hops and parameters: older than click $1 (empty for the newest), of offer $2,
--- status $3 and reason $4 (each empty for all), come at or after $5 and before $6 (each NULL for all), at most $7.
+-- A page of clicks, newest first, without hops and parameters: older than click $1 (empty: the newest), with offer $2,
+-- status $3 and reason $4 (each empty: all), started at or after $5 and before $6 (each NULL: all), at most $7.
 SELECT
     click_id, version, offer, status, answer, reason, start_time, visitor_wait, end_time, give_up_time,
     inbound_query, location, final_url, stop_reason, attempts, joined_click_id, otel_trace_id, visitor_address,
@@ -113,7 +113,8 @@ ORDER BY click_id DESC
 LIMIT $7;
 
 -- name: landings_recent
--- The last two landings of each offer in $1, among its last 1,000 clicks: an offer that never lands costs no more.
+-- The last two landings of each offer in $1, the older one first. Only the last 1,000 clicks of an offer are searched,
+-- so that one that never lands does not cost more.
 SELECT wanted.offer, recent.final_url
 FROM unnest($1::text[]) AS wanted (offer)
 CROSS JOIN LATERAL (
@@ -132,8 +133,8 @@ CROSS JOIN LATERAL (
 ORDER BY wanted.offer, recent.click_id;
 
 -- name: journeys_claim
--- Makes clicks $2 the leaders of identities $1, each for $3 seconds, where nobody leads or the time of who does has
--- passed; returns those that lead now. In order, so that two gateways cannot lock each other out.
+-- Makes clicks $2 leaders of identities $1 for $3 seconds each, unless another click leads and its lead has not lapsed;
+-- returns the identities that were won. Sorted by identity, so that two gateways cannot deadlock.
 INSERT INTO clicks.journeys AS known (identity, click_id, expire_time)
 SELECT identity, click_id, clock_timestamp() + seconds * interval '1 second'
 FROM unnest($1::text[], $2::text[], $3::double precision[]) AS given (identity, click_id, seconds)
@@ -143,12 +144,12 @@ WHERE known.expire_time <= clock_timestamp()
 RETURNING identity;
 
 -- name: journeys_get
--- Who leads identities $1.
+-- The leading clicks of identities $1.
 SELECT identity, click_id FROM clicks.journeys WHERE identity = ANY($1::text[]);
 
 -- name: journeys_keep
--- Keeps what clicks $2 have found for their identities $1 for $3 seconds more each, unless others lead by now. The rows
--- are locked in order first, as claims lock them.
+-- Extends the leads of clicks $2 over identities $1 to $3 seconds from now, unless other clicks lead by now. The rows are
+-- locked sorted by identity first, as claims lock them.
 WITH given AS (
     SELECT identity, click_id, seconds
     FROM unnest($1::text[], $2::text[], $3::double precision[]) AS given (identity, click_id, seconds)
@@ -176,29 +177,29 @@ WHERE click_id IN (
 RETURNING click_id, offer, url, attempts;
 
 -- name: webhook_done
--- A webhook was delivered.
+-- Removes a delivery that its receiver has taken.
 DELETE FROM clicks.webhooks WHERE click_id = $1;
 
 -- name: webhook_failed
--- A webhook was not delivered because of $2: it is tried again in $3 seconds, or never if $4.
+-- Records error $2 of a failed delivery; it is due again in $3 seconds, or a dead letter if $4.
 UPDATE clicks.webhooks SET last_error = $2, due_time = clock_timestamp() + $3 * interval '1 second', dead = $4
 WHERE click_id = $1;
 
 -- name: clicks_expire
--- Deletes up to $2 clicks that came more than $1 seconds ago.
+-- Deletes up to $2 clicks that started more than $1 seconds ago.
 WITH old AS (
     SELECT click_id FROM clicks.clicks WHERE start_time < now() - $1 * interval '1 second' ORDER BY start_time LIMIT $2
 )
 DELETE FROM clicks.clicks USING old WHERE clicks.click_id = old.click_id;
 
 -- name: journeys_expire
--- Deletes up to $1 journeys whose time has passed.
+-- Deletes up to $1 lapsed leads.
 WITH old AS (SELECT identity FROM clicks.journeys WHERE expire_time < now() LIMIT $1 FOR UPDATE SKIP LOCKED)
 DELETE FROM clicks.journeys USING old WHERE journeys.identity = old.identity;
 
 -- name: webhooks_list
--- A page of undelivered webhooks, oldest click first: after click $1 (empty for the first), of offer $2 (empty for all),
--- only dead ones if $3, at most $4.
+-- A page of deliveries that are not taken, by click id: after click $1 (empty: the first), of offer $2 (empty: all), only
+-- dead letters if $3, at most $4.
 SELECT click_id, offer, url, attempts, dead, last_error, due_time, create_time
 FROM clicks.webhooks
 WHERE click_id > $1 AND ($2 = '' OR offer = $2) AND (dead OR NOT $3)
@@ -206,7 +207,7 @@ ORDER BY click_id
 LIMIT $4;
 
 -- name: webhooks_retry
--- Makes the dead webhooks of clicks $1 and of offer $2 (empty for none) due now, at the URL that their offer has now.
+-- Makes the dead letters of clicks $1 and of offer $2 (empty: none) due now, at the present webhook URL of their offer.
 UPDATE clicks.webhooks AS dead_one SET
     dead = false, attempts = 0, due_time = clock_timestamp(),
     url = COALESCE(
@@ -216,17 +217,17 @@ UPDATE clicks.webhooks AS dead_one SET
 WHERE dead AND (click_id = ANY($1::text[]) OR ($2 <> '' AND offer = $2));
 
 -- name: webhooks_expire
--- Deletes dead webhooks that are older than $1 seconds.
+-- Deletes dead letters that were queued more than $1 seconds ago.
 DELETE FROM clicks.webhooks WHERE dead AND create_time < now() - $1 * interval '1 second';
 
 -- name: health_begin
--- Makes room for offers $1 where there is none yet, but for those that are deleted meanwhile.
+-- Adds empty health for the offers in $1 that have none; deleted offers are skipped.
 INSERT INTO clicks.offer_health (offer)
 SELECT name FROM clicks.offers WHERE name = ANY($1::text[]) ORDER BY name FOR KEY SHARE
 ON CONFLICT (offer) DO NOTHING;
 
 -- name: health_lock
--- The health of offers $1, locked in order until the transaction ends.
+-- The health of offers $1, locked sorted by name until the transaction ends.
 SELECT offer, state, clock_timestamp() AS db_time
 FROM clicks.offer_health
 WHERE offer = ANY($1::text[])
@@ -240,8 +241,8 @@ FROM unnest($1::text[], $2::jsonb[]) AS given (offer, state)
 WHERE known.offer = given.offer;
 
 -- name: health_list
--- A page of offers with their health: after name $1, only offer $2 (empty for all), if $3 only those that drift, at most
--- $4. An offer without clicks has no state.
+-- A page of offers with their health, by name: after name $1, only offer $2 (empty: all), only drifting ones if $3, at
+-- most $4. An offer without clicks has no state.
 SELECT name AS offer, state, clock_timestamp() AS db_time
 FROM clicks.offers LEFT JOIN clicks.offer_health ON offer = name
 WHERE name > $1 AND ($2 = '' OR name = $2) AND (NOT $3 OR jsonb_array_length(state -> 'drifts') > 0)

@@ -62,7 +62,7 @@ class HealthRecorder:
         self._publish_at = 0.0
 
     def answered(self, running: RunningClick, answer: Answer, reason: str, wait: float) -> None:  # noqa: ARG002
-        """Counts an answered click."""
+        """Counts an answered click; `wait` is in seconds."""
         if reason in _NO_CLICKS:
             return
         activity = self._activity_of(running.offer.name)

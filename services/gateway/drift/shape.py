@@ -241,13 +241,13 @@ def _learned(shape: Shape, good: Mapping[Chain, int], seconds: float) -> Shape:
 
 
 def _shares(
-    known: Mapping[str, float], present: Mapping[str, int], keep: float, told: Callable[[str], int], *, most: int
+    known: Mapping[str, float], present: Mapping[str, int], keep: float, informative: Callable[[str], int], *, most: int
 ) -> Mapping[str, float]:
-    """Moves each share towards the fraction of chains that had it, among those that say something about it (`told`)."""
+    """Moves each share towards the fraction of chains that had it, among those that say something about it."""
     shares: dict[str, float] = {}
     for name in {*known, *present}:
         share = known.get(name, 0.0)
-        if among := told(name):
+        if among := informative(name):
             share = min(1.0, share * keep + (1 - keep) * present.get(name, 0) / among)
         # A name that is present now is kept however small its share, or it could never become usual.
         if share >= _FORGOTTEN or (share and name in present):

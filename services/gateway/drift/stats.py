@@ -187,7 +187,7 @@ def health_to_json(health: Health) -> dict[str, object]:
 def health_from_json(state: Mapping[str, object] | object) -> Health:
     """Reads the document of `clicks.offer_health.state`; one of another form is that of an offer without clicks.
 
-    A drift of a kind that this build does not know is left out.
+    An entry of another form, or a drift of a kind that this build does not know, is left out.
     """
     match state:
         case {
@@ -202,19 +202,30 @@ def health_from_json(state: Mapping[str, object] | object) -> Health:
             "last_landing_time": float() | int() as last_landing_time,
         }:
             return Health(
-                slots={int(start): Slot(*counts) for start, counts in slots.items()},
+                slots={int(start): slot for start, counts in slots.items() if (slot := _slot(counts)) is not None},
                 shape=Shape(
                     chains=chains,
                     learned=learned,
-                    hops=hops,
-                    landing_hosts=landing_hosts,
-                    params=params,
+                    hops=_shares(hops),
+                    landing_hosts=_shares(landing_hosts),
+                    params=_shares(params),
                     drifts=tuple(drift for entry in drifts if (drift := _drift(entry)) is not None),
                 ),
                 last_landing=last_landing,
                 last_landing_time=last_landing_time,
             )
     return Health()
+
+
+def _slot(counts: object) -> Slot | None:
+    match counts:
+        case [int(clicks), int(fallbacks), dict(times)]:
+            return Slot(clicks, fallbacks, {number: traces for number, traces in times.items() if number.isdigit()})
+    return None
+
+
+def _shares(shares: Mapping[str, object]) -> Mapping[str, float]:
+    return {name: share for name, share in shares.items() if isinstance(share, int | float)}
 
 
 def _drift(entry: object) -> Drift | None:

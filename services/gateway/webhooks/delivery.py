@@ -133,22 +133,17 @@ class WebhookDelivery:
                 await asyncio.sleep(min(_IDLE_SECONDS, self._first_pause))
 
     async def _deliver(self, delivery: Delivery) -> None:
-        record = await self._clicks.get(delivery.click_id)
-        if record is None:
-            # The click is past its retention time, so there is nothing left to send.
+        try:
+            error = await self._send(delivery)
+        except ClicktraceError:
+            raise
+        except Exception:
+            # Whatever is wrong with this one must not hold up the others.
+            log.exception("webhook.broken", click_id=delivery.click_id, offer=delivery.offer)
+            error = "INTERNAL_ERROR"
+        if error is None:
             await self._queue.done(delivery.click_id)
             return
-        body = rendered(record)
-        key = signing_key(self._secret, delivery.offer)
-        headers = {
-            "Content-Type": "application/json",
-            "Clicktrace-Click-Id": delivery.click_id,
-            "Clicktrace-Signature": signature(key, int(time.time()), body),
-        }
-        with spans.linked("webhook", to=delivery.click_id) as span:
-            error = await self._sender.post(delivery.url, body, headers)
-            if error:
-                spans.fail(span, "NOT_DELIVERED")
         if not error:
             await self._queue.done(delivery.click_id)
             self._on_posted(delivery.offer, "DELIVERED")
@@ -165,3 +160,22 @@ class WebhookDelivery:
             attempt=delivery.attempts,
             error=error,
         )
+
+    async def _send(self, delivery: Delivery) -> str | None:
+        """Sends a late result; returns what went wrong, empty if it was taken, None if there is nothing to send."""
+        record = await self._clicks.get(delivery.click_id)
+        if record is None:
+            # The click is past its retention time.
+            return None
+        body = rendered(record)
+        key = signing_key(self._secret, delivery.offer)
+        headers = {
+            "Content-Type": "application/json",
+            "Clicktrace-Click-Id": delivery.click_id,
+            "Clicktrace-Signature": signature(key, int(time.time()), body),
+        }
+        with spans.linked("webhook", to=delivery.click_id) as span:
+            error = await self._sender.post(delivery.url, body, headers)
+            if error:
+                spans.fail(span, "NOT_DELIVERED")
+        return error

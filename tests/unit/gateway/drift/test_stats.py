@@ -71,3 +71,19 @@ def test_a_drift_of_a_kind_that_this_build_does_not_know_is_left_out_of_the_rest
     health = health_from_json(written)
     assert (health.shape.drifts, health.shape.chains) == ((known,), 30)
     assert health.last_landing == "http://shop.example/"
+
+
+@pytest.mark.parametrize(
+    "spoilt", [{"slots": {"x": [1, 2]}}, {"slots": {"300": [1, 2, {"x": 1}]}}, {"hops": {"a": "b"}}]
+)
+def test_an_entry_of_another_form_is_left_out_of_the_rest(spoilt: dict[str, object]) -> None:
+    written = json.loads(
+        json.dumps(health_to_json(Health(shape=Shape(chains=30), last_landing="http://shop.example/")))
+    )
+    health = health_from_json(written | spoilt)
+    assert (health.shape.chains, health.shape.hops, health.last_landing) == (30, {}, "http://shop.example/")
+    activity = Activity(clicks=1)
+    activity.count_chain(Chain.of([], "shop.example"))
+    after, _ = health.after(activity, 400.0)
+    assert OfferHealth.of("demo", after, 400.0).clicks in (1, 2)
+    assert OfferHealth.of("demo", after, 400.0).trace_time(0.5) is None
