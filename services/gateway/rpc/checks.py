@@ -1,7 +1,7 @@
 """Checks a request whole, so that all its violations are reported at once."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -46,6 +46,11 @@ class Check:
     def violation(self, field: str, description: str) -> None:
         """Adds a violation of a field."""
         self._violations.append(Violation(field, description))
+
+    def enum(self, field: str, values: Mapping[str, int], number: int) -> None:
+        """Checks that a number is one of an enum, given by name; 0, a field that is left out, is allowed."""
+        known = ", ".join(name for name, value in values.items() if value)
+        self.that(number in values.values(), field, f"unknown value {number}; use {known}")
 
     def url(self, field: str, url: str, identity_params: Sequence[str]) -> None:
         """Checks a URL that may hold template fields."""

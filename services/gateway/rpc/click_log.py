@@ -67,7 +67,7 @@ class ClickLog(gateway_pb2_grpc.ClickLogServicer):
         size = page_size(request.page_size)
         check = Check()
         check.click_page_token(request.page_token)
-        check.that(request.status in pb.ClickStatus.values(), "status", "has no such value")
+        check.enum("status", dict(pb.ClickStatus.items()), request.status)
         check.offer_filter("offer", request.offer)
         check.that(len(request.reason) <= 64 and request.reason.isprintable(), "reason", "must be a reason")
         since = check.time("since", request.since if request.HasField("since") else None)

@@ -174,10 +174,8 @@ def _check_offer(message: pb.Offer, *, webhooks: bool) -> None:
     check.that(message.weight == 0 or least <= message.weight <= most, "weight", f"must be {least} to {most}")
     for field in message.DESCRIPTOR.fields:
         if field.enum_type:
-            known = [value.name for value in field.enum_type.values if value.number]
-            number = getattr(message, field.name)
-            text = f"has the unknown value {number}; use {', '.join(known)}"
-            check.that(number in field.enum_type.values_by_number, field.name, text)
+            values = {value.name: value.number for value in field.enum_type.values}
+            check.enum(field.name, values, getattr(message, field.name))
     check.finish()
 
 

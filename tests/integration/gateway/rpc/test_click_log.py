@@ -46,8 +46,10 @@ async def test_a_bad_list_request_is_refused_whole(database: str) -> None:
         assert [v.field for v in (await error_of(w.clicks.ListClicks(request))).violations] == ["page_size"]
         request = pb.ListClicksRequest(page_token="x'; --", offer="\0", reason="x" * 65)
         request.since.seconds = 10**15
-        fields = {v.field for v in (await error_of(w.clicks.ListClicks(request))).violations}
-        assert fields == {"page_token", "offer", "reason", "since"}
+        setattr(request, "status", 77)  # noqa: B010 - no constant of the type
+        error = await error_of(w.clicks.ListClicks(request))
+        assert {v.field for v in error.violations} == {"page_token", "offer", "reason", "since", "status"}
+        assert "unknown value 77; use PENDING, TRACING, COMPLETED, " in error.message
 
 
 @pytest.mark.parametrize("click_id", ["", "nope", "\0", "0" * 32, "x" * 1_000_000])

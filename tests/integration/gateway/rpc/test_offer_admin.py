@@ -136,6 +136,7 @@ async def test_every_fault_is_named_at_once(database: str) -> None:
             "landing_hosts[1]", "weight", "mode", "merge_policy", "fallback_policy", "user_agent_policy",
         }  # fmt: skip
         assert any("{nope}" in violation.description for violation in error.violations)
+        assert "unknown value 77; use TRACE, BEACON, REDIRECT_ONLY" in error.message
 
 
 async def test_offers_are_listed_in_pages(database: str) -> None:

@@ -1,0 +1,60 @@
+"""Leads over click identities: one click leads at a time, across connections, until its lead lapses."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from libs.common.postgres.database import connect_pool
+from services.gateway.db.journeys import JourneyTable
+from services.gateway.db.session import Pool
+
+
+@asynccontextmanager
+async def opened(database: str) -> AsyncIterator[tuple[JourneyTable, Pool]]:
+    async with await connect_pool(database, application_name="test", max_size=2) as pool, JourneyTable(pool) as table:
+        yield table, pool
+
+
+async def test_the_first_click_leads_until_its_lead_lapses(database: str) -> None:
+    async with (
+        await connect_pool(database, application_name="test", max_size=2) as pool,
+        JourneyTable(pool) as journeys,
+    ):
+        assert await journeys.claim("i", "first", 60) == "first"
+        assert await journeys.claim("i", "second", 60) == "first"
+        await journeys.keep("i", "second", 600)
+        await journeys.keep("i", "first", -1)
+        assert await journeys.claim("i", "second", 60) == "second"
+        await journeys.keep("i", "first", 600)
+        assert await journeys.claim("i", "third", 60) == "second"
+
+
+async def test_many_at_once_on_two_gateways_agree_on_one_leader_each_and_do_not_deadlock(database: str) -> None:
+    identities = [f"i{number % 25}" for number in range(500)]
+    async with (
+        await connect_pool(database, application_name="test", max_size=4) as pool,
+        JourneyTable(pool) as one,
+        JourneyTable(pool) as other,
+    ):
+        claims = [
+            asyncio.create_task(table.claim(identity, f"{name}{number}", 60))
+            for name, table, order in (("a", one, identities), ("b", other, identities[::-1]))
+            for number, identity in enumerate(order)
+        ]
+        leaders: dict[str, set[str]] = {}
+        for identity, leader in zip([*identities, *identities[::-1]], await asyncio.gather(*claims), strict=True):
+            leaders.setdefault(identity, set()).add(leader)
+        assert len(leaders) == 25
+        assert all(len(found) == 1 for found in leaders.values())
+
+
+async def test_only_lapsed_leads_are_deleted_and_no_more_than_asked(database: str) -> None:
+    async with (
+        await connect_pool(database, application_name="test", max_size=2) as pool,
+        JourneyTable(pool) as journeys,
+    ):
+        for number in range(3):
+            await journeys.claim(f"old{number}", "c", -1)
+        await journeys.claim("new", "c", 60)
+        assert [await journeys.expire(2) for _ in range(3)] == [2, 1, 0]
+        assert [row[0] for row in await pool.fetch("SELECT identity FROM clicks.journeys")] == ["new"]
