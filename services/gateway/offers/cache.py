@@ -13,7 +13,8 @@ from services.gateway.offers.stored import StoredOffer, UnreadableOffer, unknown
 
 log = logs.get(__name__)
 
-_PAGE_SIZE = 1_000
+# Clicks wait while the offers of a page are decoded, some 40 µs each.
+_PAGE_SIZE = 200
 _MISSING_SECONDS = 1.0
 _MAX_MISSING = 10_000
 _MAX_LOOKUPS = 4

@@ -9,6 +9,7 @@ from libs.common.postgres.database import connect_pool
 from libs.common.postgres.migrate import migrate, read_migrations
 from services.gateway.db.offer_health import OfferHealthTable
 from services.gateway.db.offers import OfferTable
+from services.gateway.db.webhooks import WebhookTable
 from services.gateway.model import FallbackPolicy, MergePolicy, Mode, Offer, Rename, UserAgentPolicy
 
 PACKAGE = "services.gateway.db.migrations"
@@ -89,6 +90,11 @@ async def test_offers_that_were_columns_become_documents_and_nothing_is_lost(emp
         assert [offer for offer in found if isinstance(offer, Offer)] == list(found)
         assert [_without_etag(offer) for offer in found] == [full, plain]
         assert [health.offer for health in await OfferHealthTable(pool).page("", 10)] == ["full", "plain"]
+        assert await WebhookTable(pool).retry([], "full") == 1
+        assert await pool.fetchval("SELECT url FROM clicks.webhooks") == "https://hooks.example/"
+        assert await pool.fetchval("SELECT count(*) FROM active_trace_requests") == 0
+        for right in ("SELECT", "INSERT", "UPDATE", "DELETE"):
+            assert await pool.fetchval("SELECT has_table_privilege('clicktrace_gateway', 'clicks.offers', $1)", right)
         # Nobody is told to read what a gateway of before cannot read; from now on each change is told, as ever.
         await pool.execute("UPDATE clicks.offers SET document = document || '{\"weight\": 2}' WHERE name = 'plain'")
         async with asyncio.timeout(5):
