@@ -1,5 +1,11 @@
 """Runs the gateway: `python -m services.gateway [serve|migrate]`."""
 
-from services.gateway.main import main
+import sys
 
-main()
+from libs.common.process import commands
+from services.gateway.settings import GatewaySettings
+
+COMMANDS = {"serve": "services.gateway.main:serve", "migrate": "services.gateway.migrate:apply"}
+
+if __name__ == "__main__":
+    sys.exit(commands.run("gateway", GatewaySettings, COMMANDS, sys.argv[1:]))

@@ -1,6 +1,6 @@
-"""What clicks leave behind for Prometheus. The names, their meaning and their labels are in docs/metrics.md.
+"""The metrics of the gateway for Prometheus. Names, meaning and labels are in docs/metrics.md.
 
-Only offers that exist get here, so strangers cannot create a series; each family is bounded besides.
+Only offers that exist get here, so strangers cannot create a series; each family is bounded as well.
 """
 
 from collections.abc import Callable, Mapping
@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from prometheus_client import Counter, Gauge, Histogram
 
 from libs.common.observability.metrics import SECONDS, Bounded, BoundedGauges, exemplar
-from services.gateway.clicks.state import RunningClick
+from services.gateway.clicks.record import Answered
+from services.gateway.clicks.trace import Trace
 from services.gateway.drift.shape import DriftKind
 from services.gateway.model import Answer
 from services.gateway.urls.parameters import SplitUrl, parse
@@ -98,38 +99,39 @@ _DRIFTS = BoundedGauges(
 
 
 class ClickMetrics:
-    """Counts clicks."""
+    """Counts click events."""
 
-    def answered(self, running: RunningClick, answer: Answer, reason: str, wait: float) -> None:
-        """Counts an answer that a visitor got after `wait` seconds, and why it is no landing."""
-        offer, example = running.offer.name, exemplar()
+    def answered(self, trace: Trace, answered: Answered) -> None:
+        """Counts an answered click."""
+        offer, example, answer = trace.offer.name, exemplar(), answered.answer
         _CLICKS.of(offer, answer).inc(1, example)
-        _VISITOR_TIMES[answer].observe(wait, example)
+        _VISITOR_TIMES[answer].observe(answered.wait, example)
         if answer is Answer.FALLBACK:
-            _FALLBACKS.of(offer, reason).inc(1, example)
-        if running.is_joined:
+            _FALLBACKS.of(offer, answered.reason).inc(1, example)
+        if trace.is_joined:
             _JOINED.inc()
         elif answer is Answer.LANDING:
-            last = len(running.attempts)
-            chain = sum(hop.total or 0.0 for hop in running.walk.hops if hop.attempt == last)
-            _ADDED_TIME.observe(max(0.0, wait - chain), example)
+            last = len(trace.attempts)
+            chain = sum(hop.total or 0.0 for hop in trace.walk.hops if hop.attempt == last)
+            _ADDED_TIME.observe(max(0.0, answered.wait - chain), example)
 
-    def left(self, running: RunningClick) -> None:
-        """Counts a visitor who went away before there was an answer."""
-        _LEFT.of(running.offer.name).inc()
+    def left(self, trace: Trace) -> None:
+        """Counts a visitor who disconnected before there was an answer."""
+        _LEFT.of(trace.offer.name).inc()
 
-    def ended(self, running: RunningClick, seconds: float) -> None:
-        """Counts a trace that came to its end `seconds` after its click."""
-        if running.is_joined:
+    def ended(self, trace: Trace, answered: Answered | None, seconds: float) -> None:
+        """Counts a trace that ended `seconds` after its click."""
+        if trace.is_joined:
             return
-        offer, example = running.offer.name, exemplar()
-        _TRACES.of(offer, running.failure or "LANDED").inc(1, example)
+        offer, example = trace.offer.name, exemplar()
+        _TRACES.of(offer, trace.failure or "LANDED").inc(1, example)
         _TRACE_TIME.of(offer).observe(seconds, example)
-        for attempt in running.attempts:
+        for attempt in trace.attempts:
             _LEASE_WAIT.observe(attempt.lease_wait, example)
-        if running.answer is Answer.FALLBACK and running.result is not None and not running.failure:
-            inbound = {parameter.name for parameter in running.click.inbound}
-            found = {parameter.name for parameter in parse(SplitUrl.of(running.result.final_url).query or "")}
+        fell_back = answered is not None and answered.answer is Answer.FALLBACK
+        if fell_back and trace.result is not None and not trace.failure:
+            inbound = {parameter.name for parameter in trace.click.inbound}
+            found = {parameter.name for parameter in parse(SplitUrl.of(trace.result.final_url).query or "")}
             _LOST_PARAMETERS.of(offer).inc(len(found - inbound))
 
 
@@ -146,27 +148,27 @@ class DriftMetrics:
 
 
 def refused(reason: str) -> None:
-    """Counts a request that is no click on any offer."""
+    """Counts a refused request: no click on an offer."""
     _REFUSED.of(reason).inc()
 
 
 def posted(offer: str, result: str) -> None:
-    """Counts an attempt to deliver a late result, and what became of it."""
+    """Counts an attempt to deliver a late result; `result` is DELIVERED, FAILED or DEAD."""
     _WEBHOOKS.of(offer, result).inc()
 
 
 def records_dropped(count: int) -> None:
-    """Counts clicks that will not be in the log as they ended."""
+    """Counts clicks whose record was lost."""
     _RECORDS_DROPPED.inc(count)
 
 
 def maintained() -> None:
-    """Notes that old clicks were cleared away."""
+    """Sets the time of the last maintenance of the click log to now."""
     _MAINTAINED.set_to_current_time()
 
 
 def watch(*, waiting: Callable[[], int], running: Callable[[], int]) -> None:
-    """Reads, whenever Prometheus asks, how many visitors wait and how many traces run; begins the watch on chores."""
+    """Registers what Prometheus reads: visitors waiting, traces running; sets the time of maintenance to now."""
     _WAITING.set_function(waiting)
     _RUNNING.set_function(running)
     maintained()

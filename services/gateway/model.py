@@ -241,7 +241,6 @@ class TraceJob(NamedTuple):
     trace_id: str
     url: str
     proxy: Proxy
-    lease_expire_time: datetime
     total_timeout: float
     user_agent: str
     """The User-Agent to send; empty for the tracer's own."""
@@ -363,22 +362,6 @@ class Undelivered:
     last_error: str
     due_time: datetime
     create_time: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class PoolUpkeep:
-    """What the maintenance of the pool did."""
-
-    statistics_rows: int
-    """How many statistics rows were written."""
-    expired_leases: int
-    """How many leases that had expired were closed in the history."""
-    deleted_rows: int
-    """How many rows were too old."""
-    findings: tuple[str, ...]
-    """What an operator should look at, one sentence each."""
-    skipped: bool
-    """Whether another replica was at it, so that nothing was done."""
 
 
 class Decision(NamedTuple):

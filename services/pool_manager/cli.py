@@ -1,5 +1,6 @@
 """`python -m services.pool_manager provision FILE`: fills a running pool from a file, with a plan first."""
 
+import asyncio
 import re
 import sys
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from grpc import aio
 
 from clicktrace.pool.v1 import pool_pb2, pool_pb2_grpc
 from libs.common.errors import ClicktraceError
+from libs.common.process import settings
 from libs.common.rpc import tls
 from libs.common.rpc.client import channel
 from libs.common.rpc.status import from_rpc_error
@@ -24,6 +26,16 @@ _CALL_SECONDS = 60.0
 _ROWS_PER_PLAN = min(MAX_ROWS, 2000)
 
 _ROW = re.compile(r"proxies\[(\d+)\](?:\.(\w+))?")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs `provision FILE [--dry-run]` and returns the exit code."""
+    match list(arguments):
+        case [file, *options] if options in ([], ["--dry-run"]):
+            client = settings.load(ProvisionSettings)
+            return asyncio.run(provision(Path(file), client, dry_run=bool(options)))
+    print("usage: python -m services.pool_manager provision FILE [--dry-run]", file=sys.stderr)
+    return 2
 
 
 async def provision(path: Path, config: ProvisionSettings, *, dry_run: bool) -> int:

@@ -1,6 +1,11 @@
-"""`python -m services.tracer`."""
+"""Runs the tracer: `python -m services.tracer`."""
 
-from services.tracer.main import main
+import sys
+
+from libs.common.process import commands
+from services.tracer.settings import TracerSettings
+
+COMMANDS = {"serve": "services.tracer.main:serve"}
 
 if __name__ == "__main__":
-    main()
+    sys.exit(commands.run("tracer", TracerSettings, COMMANDS, sys.argv[1:]))

@@ -1,11 +1,10 @@
 """Wires the tracer; decides nothing."""
 
 import asyncio
-import sys
 from dataclasses import replace
 
 from libs.common.observability import metrics, telemetry
-from libs.common.process import lifecycle, logs, settings
+from libs.common.process import lifecycle
 from libs.common.rpc import tls
 from libs.common.rpc.server import Security, Server
 from libs.common.target_policy.policy import TargetPolicy
@@ -19,22 +18,13 @@ from services.tracer.settings import TracerSettings
 _RESULT_SECONDS = 1.0
 
 
-def main() -> None:
-    """Runs the tracer until SIGTERM or SIGINT."""
-    chosen = settings.load(TracerSettings)
-    logs.setup("tracer", chosen.log_format, chosen.log_level)
-
-    async def serve(stop: asyncio.Event) -> None:
-        reporting = telemetry.setup("tracer")
-        try:
-            await run(chosen, stop)
-        finally:
-            await reporting.shutdown()
-
+async def serve(chosen: TracerSettings, stop: asyncio.Event) -> None:
+    """Serves until `stop` is set."""
+    spans = telemetry.setup("tracer")
     try:
-        lifecycle.run(serve)
-    except OSError as error:
-        sys.exit(f"The tracer cannot serve: {error}")
+        await run(chosen, stop)
+    finally:
+        await spans.shutdown()
 
 
 async def run(chosen: TracerSettings, stop: asyncio.Event) -> None:

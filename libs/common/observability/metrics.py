@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Generic, Protocol, TypeVar
 
 from opentelemetry import trace
-from prometheus_client import REGISTRY, Gauge, Histogram, disable_created_metrics, start_http_server
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram, disable_created_metrics, start_http_server
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics import MetricWrapperBase
@@ -32,6 +32,16 @@ OTHER = "OTHER"
 """What stands for the label values of a family that is full."""
 
 Family = TypeVar("Family", bound=MetricWrapperBase)
+
+
+_JOB_FAILURES = Counter(
+    "clicktrace_job_failures", "Times that a background job raised and was started again.", ["background_job"]
+)
+
+
+def job_failed(job: str) -> None:
+    """Counts a background job that raised."""
+    _JOB_FAILURES.labels(job).inc()
 
 
 class Bounded(Generic[Family]):

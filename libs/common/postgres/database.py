@@ -8,6 +8,8 @@ import asyncpg
 from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
+from libs.common.errors import ClicktraceError, Code
+
 _tracer = trace.get_tracer(__name__)
 
 _STANDBY = (
@@ -19,6 +21,18 @@ _LOOK = """DO $$ BEGIN
     IF current_setting('transaction_read_only')::boolean THEN RAISE SQLSTATE '25006'; END IF;
     IF pg_backend_pid() <> {pid} THEN RAISE EXCEPTION 'a pooler stands between'; END IF;
 END $$"""
+
+
+@contextmanager
+def translating_start() -> Iterator[None]:
+    """Turns what the driver says of a database that cannot be used at the start into UNAVAILABLE/DATABASE_UNAVAILABLE.
+
+    The message is the server's own: it names a host or a user, never a password.
+    """
+    try:
+        yield
+    except asyncpg.PostgresError as error:
+        raise ClicktraceError(Code.UNAVAILABLE, "DATABASE_UNAVAILABLE", f"{type(error).__name__}: {error}") from error
 
 
 class PoolerBetweenError(Exception):

@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 import asyncpg
 
+from libs.common.errors import ClicktraceError, Code
 from libs.common.postgres import database
 
 # Quoted, because it is generic in the stubs only.
@@ -23,8 +24,12 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 _FILE = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 
 
-class MigrationError(Exception):
+class MigrationError(ClicktraceError):
     """The migrations of a service and the database do not agree."""
+
+    def __init__(self, message: str) -> None:
+        """FAILED_PRECONDITION/MIGRATION_FAILED with a message that says what to do."""
+        super().__init__(Code.FAILED_PRECONDITION, "MIGRATION_FAILED", message)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The same click again: it joins the trace that runs, or gets what that has found; across all gateways."""
+"""Request coalescing: the same click again shares the trace that runs, or gets its result, over all gateways."""
 
 import asyncio
 from typing import Protocol
@@ -6,53 +6,53 @@ from typing import Protocol
 from libs.common.errors import ClicktraceError
 from libs.common.process import logs
 from libs.common.process.tasks import Background
-from services.gateway.clicks.state import Walk
+from services.gateway.clicks.trace import Walk
 from services.gateway.model import ClickRecord, ClickStatus, WalkResult
 
 log = logs.get(__name__)
 
-_CLAIM_WITHIN = 1.0
-_ALONE_FOR = 2.0
-_ASK_AGAIN = 1.0
+_CLAIM_SECONDS = 1.0
+_ALONE_SECONDS = 2.0
+_ASK_AGAIN_SECONDS = 1.0
 
 
-class JourneyStore(Protocol):
-    """Knows, across all gateways, which click leads those that are the same."""
+class LeadStore(Protocol):
+    """Knows, for all gateways, which click leads each identity. Raises UNAVAILABLE/DATABASE_UNAVAILABLE."""
 
-    async def claim(self, identity: str, click_id: str, seconds: float) -> str:
-        """Returns who leads an identity: this click, for so many seconds, if nobody else does."""
+    async def claim_leader(self, identity: str, click_id: str, seconds: float) -> str:
+        """Returns the id of the leading click; makes this click leader for `seconds` if there is none."""
         ...
 
-    async def keep(self, identity: str, click_id: str, seconds: float) -> None:
-        """Lets this click lead for so many seconds more, if it still does."""
+    async def extend_lead(self, identity: str, click_id: str, seconds: float) -> None:
+        """Extends the lead of a click to `seconds` from now; does nothing if another click leads by now."""
         ...
 
 
 class ClickReader(Protocol):
-    """Where records are read."""
+    """Reads records."""
 
     async def get(self, click_id: str) -> ClickRecord | None:
-        """Returns one click, whole."""
+        """Returns one click, whole; None if there is none."""
         ...
 
 
-class Joining:
-    """Finds for each click the walk it shares with others, here or at another gateway."""
+class Coalescer:
+    """Finds for each click the walk that it shares with others, here or at another gateway."""
 
-    def __init__(self, journeys: JourneyStore, clicks: ClickReader, background: Background, *, lead_for: float) -> None:
-        """A click that leads has `lead_for` seconds to come to its end; after that another one may lead."""
-        self._journeys = journeys
+    def __init__(self, leads: LeadStore, clicks: ClickReader, background: Background, *, lead_seconds: float) -> None:
+        """A click leads for `lead_seconds` at most; after that another one may lead."""
+        self._leads = leads
         self._clicks = clicks
         self._background = background
-        self._lead_for = lead_for
+        self._lead_seconds = lead_seconds
         self._walks: dict[str, asyncio.Future[Walk]] = {}
         self._awaited: dict[str, asyncio.Event] = {}
         self._alone_until = 0.0
 
     async def join(self, identity: str, own: Walk) -> Walk:
-        """Returns the walk of an identity: `own` if this click leads, else that of the click that does.
+        """Returns the walk that an identity shares: `own` if this click leads, else that of the click that does.
 
-        Whoever leads calls `conclude` at the end. While the database is gone, clicks are joined within this gateway.
+        The leader calls `conclude` at the end. While the database is gone, clicks are joined within this gateway.
         """
         known = self._walks.get(identity)
         if known is not None:
@@ -76,13 +76,13 @@ class Joining:
         if asyncio.get_running_loop().time() < self._alone_until:
             return
         try:
-            async with asyncio.timeout(_CLAIM_WITHIN):
-                await self._journeys.keep(identity, own.click_id, keep)
+            async with asyncio.timeout(_CLAIM_SECONDS):
+                await self._leads.extend_lead(identity, own.click_id, keep)
         except (ClicktraceError, TimeoutError) as error:
             log.warning("join.not_kept", click_id=own.click_id, error=type(error).__name__)
 
     def written(self, click_id: str) -> None:
-        """Takes the news that something of a click was written, here or elsewhere."""
+        """Receives the id of a click of which a record was written, here or elsewhere."""
         awaited = self._awaited.get(click_id)
         if awaited is not None:
             awaited.set()
@@ -92,21 +92,21 @@ class Joining:
         if loop.time() < self._alone_until:
             return click_id
         try:
-            async with asyncio.timeout(_CLAIM_WITHIN):
-                return await self._journeys.claim(identity, click_id, self._lead_for)
+            async with asyncio.timeout(_CLAIM_SECONDS):
+                return await self._leads.claim_leader(identity, click_id, self._lead_seconds)
         except (ClicktraceError, TimeoutError) as error:
             # Visitors gain nothing from waiting, each in turn, for a database that is gone.
-            self._alone_until = loop.time() + _ALONE_FOR
-            log.warning("join.alone", click_id=click_id, error=type(error).__name__, seconds=_ALONE_FOR)
+            self._alone_until = loop.time() + _ALONE_SECONDS
+            log.warning("join.alone", click_id=click_id, error=type(error).__name__, seconds=_ALONE_SECONDS)
             return click_id
 
     async def _follow(self, identity: str, walk: Walk) -> None:
         """Waits for the record of a walk that another gateway leads, or that has ended."""
         awaited = self._awaited[walk.click_id] = asyncio.Event()
         try:
-            async with asyncio.timeout(self._lead_for):
+            async with asyncio.timeout(self._lead_seconds):
                 while not await self._read(walk):
-                    await _either(awaited, _ASK_AGAIN)
+                    await _either(awaited, _ASK_AGAIN_SECONDS)
                     awaited.clear()
         except TimeoutError:
             log.warning("join.timeout", leader=walk.click_id)
@@ -133,7 +133,7 @@ class Joining:
 
 
 async def _either(event: asyncio.Event, seconds: float) -> None:
-    """Waits for an event, but not for ever: the news of it may have been lost."""
+    """Waits for an event for up to `seconds`: a notification may be lost."""
     try:
         async with asyncio.timeout(seconds):
             await event.wait()
@@ -142,6 +142,7 @@ async def _either(event: asyncio.Event, seconds: float) -> None:
 
 
 def _ending(record: ClickRecord) -> tuple[WalkResult | None, str]:
+    """Returns the result of a recorded walk, and the reason why there is none."""
     if record.status is ClickStatus.COMPLETED:
         return WalkResult(record.final_url, record.stop_reason, 0.0, 0), ""
     if record.status is ClickStatus.ABANDONED:

@@ -43,7 +43,7 @@ def _client(address: str) -> str:
     return str(ipaddress.ip_network((address, 64), strict=False))
 
 
-class Admission:
+class RateLimits:
     """Decides by rate alone which clicks may have a trace; the others get the fallback."""
 
     def __init__(

@@ -46,7 +46,7 @@ class _Entry:
     waiting: list[asyncio.Future[bool]] = field(default_factory=list)
 
 
-class Journal:
+class RecordWriter:
     """Writes records in the background while it is entered as an async context manager; leaving it writes the rest."""
 
     def __init__(

@@ -37,7 +37,7 @@ class WebhookRows(Protocol):
         ...
 
 
-class Maintenance:
+class Retention:
     """Deletes what is older than the retention time, a little at a time."""
 
     def __init__(

@@ -24,7 +24,7 @@ class ClickReader(Protocol):
         ...
 
 
-class ClickFeed:
+class ClickStream:
     """Reads each click once for all watchers of this gateway; reads nothing while nobody watches."""
 
     def __init__(self, clicks: ClickReader) -> None:

@@ -1,10 +1,9 @@
-"""Leases from the pool: granted, kept alive and given back in batches, each for exactly as long as its block runs."""
+"""Leases from the pool: granted, renewed and released in batches, each held for exactly as long as its block runs."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -24,11 +23,11 @@ from services.gateway.model import LeaseWanted, Outcome, Proxy
 log = logs.get(__name__)
 
 _MAX_GROUP = 1_000
-_CALL_TIMEOUT = 3.0
+_CALL_SECONDS = 3.0
 _RELEASE_TRIES = 5
-_RELEASE_PAUSE = 0.2
-_MAX_POOL_WAIT = 60.0
-_HOPELESS_FOR = 0.5
+_RELEASE_PAUSE_SECONDS = 0.2
+_MAX_POOL_WAIT_SECONDS = 60.0
+_REFUSAL_SECONDS = 0.5
 _GONE = ("LEASE_LOST", "UNKNOWN_LEASE")
 
 Response = TypeVar("Response")
@@ -36,15 +35,14 @@ Response = TypeVar("Response")
 
 @dataclass(slots=True)
 class HeldLease:
-    """One IP that is ours until `deadline`, a moment of the event loop's clock that heartbeats move on."""
+    """A lease on one IP. It is held until `deadline`, a moment of the event loop's clock that heartbeats move."""
 
     lease_id: str
     fence: int
     proxy: Proxy
-    expire_time: datetime
     click_id: str
     asked: float
-    """When the call that last extended it was begun."""
+    """When the call that last renewed it began, by the event loop's clock."""
     deadline: float
     outcome: Outcome = Outcome.CANCELLED
     failure_reason: str = ""
@@ -54,7 +52,7 @@ class HeldLease:
     lost: bool = False
     _timeout: asyncio.Timeout | None = field(default=None, repr=False)
 
-    def conclude(
+    def set_outcome(
         self,
         outcome: Outcome,
         *,
@@ -63,7 +61,7 @@ class HeldLease:
         trace_time: float = 0.0,
         transferred: int = 0,
     ) -> None:
-        """Says how the use went; it is released so when the block is left."""
+        """Sets the outcome reported on exit; CANCELLED by default. `trace_time` in seconds, `transferred` in bytes."""
         self.outcome = outcome
         self.failure_reason = reason
         self.target_host = target_host
@@ -71,35 +69,35 @@ class HeldLease:
         self.bytes = transferred
 
     def extend(self, asked: float, deadline: float) -> None:
-        """Moves the end after a heartbeat that was asked for at `asked`."""
+        """Moves the end to `deadline` after a heartbeat that began at `asked`."""
         self.asked = asked
         self.deadline = deadline
         if self._timeout is not None and not self._timeout.expired():
             self._timeout.reschedule(deadline)
 
     def lose(self) -> None:
-        """Ends the block at once: the pool says the IP is no longer ours."""
+        """Ends the block at once: the pool has given the IP to somebody else, or will."""
         self.lost = True
         if self._timeout is not None and not self._timeout.expired():
             self._timeout.reschedule(asyncio.get_running_loop().time())
 
     def bind(self, timeout: asyncio.Timeout) -> None:
-        """Names the timeout that ends the block."""
+        """Sets the timeout that ends the block."""
         self._timeout = timeout
 
 
-class _Hopeless:
-    """Remembers for a moment where waiting is in vain, so that a flood of clicks does not ask that one by one."""
+class _RefusalCache:
+    """Caches for 0.5 s per country the longest wait the pool refused, so that a flood of clicks does not ask again."""
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[float, float]] = {}
 
     def learn(self, country: str, wait: float) -> None:
-        """Notes that the pool has refused at once to let somebody wait for so many seconds."""
-        self._known[country] = (wait, asyncio.get_running_loop().time() + _HOPELESS_FOR)
+        """Adds a wait in seconds that the pool refused at once."""
+        self._known[country] = (wait, asyncio.get_running_loop().time() + _REFUSAL_SECONDS)
 
     def holds(self, country: str, wait: float) -> bool:
-        """Says whether so short a wait was refused a moment ago."""
+        """Returns whether a wait of so many seconds would be refused."""
         refused, until = self._known.get(country, (0.0, 0.0))
         return wait <= refused and asyncio.get_running_loop().time() < until
 
@@ -107,12 +105,12 @@ class _Hopeless:
 class PoolClient:
     """Holds leases while it is entered as an async context manager.
 
-    Requests of all clicks that come while a call is under way travel in the next one. A lease is held by our own clock:
-    from before the call that granted it, for its TTL less a margin.
+    Requests of all clicks that come while a call is under way travel in the next one. A lease is held by this process's
+    clock: from before the call that granted it, for its TTL less a margin.
     """
 
     def __init__(self, channel: aio.Channel, *, holder: str, ttl: float) -> None:
-        """Leases as `holder`, each for `ttl` seconds that heartbeats renew."""
+        """Leases as `holder`; each lease has a TTL of `ttl` seconds, and is renewed once older than TTL/3."""
         # The generated class decides by the kind of channel what it is; the checker sees the async one.
         self._stub = pool_pb2_grpc.PoolManagerStub(channel)
         self._reach = Reach(channel)
@@ -128,15 +126,10 @@ class PoolClient:
         self._releases: Grouper[pb.ReleaseRequest, None] = Grouper(
             self._batch_release, max_group=_MAX_GROUP, name="release.group"
         )
-        self._hopeless = _Hopeless()
+        self._refusals = _RefusalCache()
         self._held: dict[str, HeldLease] = {}
         self._returning = Background(limit=100_000)
         self._beating = Background(limit=1)
-
-    @property
-    def held(self) -> int:
-        """How many leases are held."""
-        return len(self._held)
 
     async def __aenter__(self) -> Self:
         await self._leases.__aenter__()
@@ -147,15 +140,15 @@ class PoolClient:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Gives back what is being given back, then stops."""
+        """Waits for releases under way, then stops."""
         await self._leases.__aexit__(kind, error, traceback)
-        await self._returning.drain(_CALL_TIMEOUT)
+        await self._returning.drain(_CALL_SECONDS)
         await self._releases.__aexit__(kind, error, traceback)
         await self._beating.drain(0)
 
     @asynccontextmanager
     async def lease(self, wanted: LeaseWanted) -> AsyncIterator[HeldLease]:
-        """Holds one IP while the block runs, and releases it once with what `conclude` said (CANCELLED if nothing).
+        """Holds one IP while the block runs, then releases it with the outcome that `set_outcome` was given.
 
         Raises RESOURCE_EXHAUSTED/NO_AVAILABLE_IP when none will be free in `wanted.wait` seconds, and UNAVAILABLE or
         DEADLINE_EXCEEDED with reason POOL_UNAVAILABLE or POOL_TIMEOUT. A lease that is lost cancels what the block
@@ -176,7 +169,7 @@ class PoolClient:
         except TimeoutError:
             if not timeout.expired():
                 raise
-            held.conclude(Outcome.CANCELLED, reason="LEASE_LOST", trace_time=held.trace_time, transferred=held.bytes)
+            held.set_outcome(Outcome.CANCELLED, reason="LEASE_LOST", trace_time=held.trace_time, transferred=held.bytes)
             raise ClicktraceError(
                 Code.FAILED_PRECONDITION, "LEASE_LOST", "the lease on the IP ended before its trace did"
             ) from None
@@ -199,18 +192,18 @@ class PoolClient:
             # Nobody in a batch may wait for an IP, or all would: one that has to wait asks again alone.
             return await self._submit(request)
         except ClicktraceError as error:
-            wait = min(until - loop.time(), _MAX_POOL_WAIT)
+            wait = min(until - loop.time(), _MAX_POOL_WAIT_SECONDS)
             if error.reason != "NO_AVAILABLE_IP" or error.retry_after is None:
                 raise
             # IPs in use come back long before their leases end, so only the pool knows whether one may come in time.
-            if error.retry_after > wait and self._hopeless.holds(wanted.country, wait):
+            if error.retry_after > wait and self._refusals.holds(wanted.country, wait):
                 raise
         began = loop.time()
         try:
             return await self._wait_for_one(request, wait)
         except ClicktraceError as error:
             if error.reason == "NO_AVAILABLE_IP" and loop.time() - began < wait / 2:
-                self._hopeless.learn(wanted.country, wait)
+                self._refusals.learn(wanted.country, wait)
             raise
 
     async def _submit(self, request: pb.LeaseRequest) -> HeldLease:
@@ -220,23 +213,48 @@ class PoolClient:
             if error.reason != "POOL_UNAVAILABLE":
                 raise
             # A replica that went away in the middle; another one knows by the request id whether it had granted.
-            if not await self._reach.wait(_CALL_TIMEOUT):
+            if not await self._reach.wait(_CALL_SECONDS):
                 raise
             return await self._leases.submit(request)
 
     async def _wait_for_one(self, request: pb.LeaseRequest, wait: float) -> HeldLease:
+        """Leases an IP that has to be waited for, up to `wait` seconds."""
         request.wait.CopyFrom(times.to_duration(wait))
         # The TTL begins when the IP is granted, our clock when we ask: the wait is added, so that the lease is not
         # over for us when it comes.
         ttl = self._ttl + wait
         request.ttl.CopyFrom(times.to_duration(ttl))
         asked = asyncio.get_running_loop().time()
-        response = await _translated(self._stub.Lease(request, timeout=wait + _CALL_TIMEOUT))
-        return self._granted(request, response, asked, ttl)
+        call = self._stub.Lease(request, timeout=wait + _CALL_SECONDS)
+        granted: asyncio.Future[HeldLease] = asyncio.get_running_loop().create_future()
+        # The call outlives a caller who gives up: a cancel cannot stop an answer that has left already, and an IP that
+        # nobody knows of would be held until its TTL is over.
+        self._returning.start(self._settle(granted, request, call, asked, ttl), name=f"lease:{request.request_id}")
+        return await granted
+
+    async def _settle(
+        self,
+        granted: "asyncio.Future[HeldLease]",
+        request: pb.LeaseRequest,
+        call: "aio.UnaryUnaryCall[pb.LeaseRequest, pb.LeaseResponse]",
+        asked: float,
+        ttl: float,
+    ) -> None:
+        """Hands the answer of a Lease call to who waits for it; releases the lease if nobody does any more."""
+        try:
+            held = self._granted(request, await _translated(call), asked, ttl)
+        except ClicktraceError as error:
+            if not granted.done():
+                granted.set_exception(error)
+            return
+        if granted.done():
+            self._give_back(held)
+        else:
+            granted.set_result(held)
 
     async def _batch_lease(self, requests: Sequence[pb.LeaseRequest]) -> Sequence[HeldLease | Exception]:
         asked = asyncio.get_running_loop().time()
-        call = self._stub.BatchLease(pb.BatchLeaseRequest(requests=requests), timeout=_CALL_TIMEOUT)
+        call = self._stub.BatchLease(pb.BatchLeaseRequest(requests=requests), timeout=_CALL_SECONDS)
         response = await _translated(call)
         return [
             self._granted(request, result.response, asked, self._ttl)
@@ -251,7 +269,6 @@ class PoolClient:
             lease_id=lease.lease_id,
             fence=lease.fence,
             proxy=_proxy(lease.proxy),
-            expire_time=times.to_datetime(lease.expire_time),
             click_id=request.click_id,
             asked=asked,
             deadline=asked + ttl - self._margin,
@@ -311,7 +328,7 @@ class PoolClient:
         )
         reason = ""
         for attempt in range(_RELEASE_TRIES):
-            await asyncio.sleep(_RELEASE_PAUSE * attempt)
+            await asyncio.sleep(_RELEASE_PAUSE_SECONDS * attempt)
             with spans.child("release") as span:
                 try:
                     await self._releases.submit(request)
@@ -325,7 +342,7 @@ class PoolClient:
         log.warning("release.failed", lease_id=held.lease_id, reason=reason, hint="its IP comes back by the TTL")
 
     async def _batch_release(self, requests: Sequence[pb.ReleaseRequest]) -> Sequence[Exception | None]:
-        call = self._stub.BatchRelease(pb.BatchReleaseRequest(requests=requests), timeout=_CALL_TIMEOUT)
+        call = self._stub.BatchRelease(pb.BatchReleaseRequest(requests=requests), timeout=_CALL_SECONDS)
         response = await _translated(call)
         return [
             None if result.HasField("response") else status.from_status(result.error) for result in response.results

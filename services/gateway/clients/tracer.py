@@ -104,7 +104,6 @@ def _request(job: TraceJob) -> pb.TraceRequest:
             provider=proxy.provider,
             country=proxy.country,
         ),
-        lease_expire_time=times.to_timestamp(job.lease_expire_time),
         # Heartbeats keep the lease for as long as the walk may take, and losing it cancels the call. The end of the
         # lease as granted would cut every walk that is longer than one TTL.
         lease_remaining=times.to_duration(job.total_timeout + _MARGIN),

@@ -5,7 +5,6 @@ snapshot instead of the frames that it missed, so nothing piles up. Without view
 """
 
 import asyncio
-import itertools
 import json
 import time
 from collections import deque
@@ -95,10 +94,14 @@ class HealthReader(Protocol):
 
 
 class UnderWay(Protocol):
-    """A click whose trace is still running."""
+    """The clicks of this gateway whose traces are not over."""
 
-    def record(self) -> ClickRecord:
-        """Returns the record of the click as it is now."""
+    def record_of(self, click_id: str) -> ClickRecord | None:
+        """Returns one of them as it is now; None if it is none of them."""
+        ...
+
+    def under_way(self, most: int) -> Iterator[ClickRecord]:
+        """Yields the oldest `most` of them as they are now."""
         ...
 
 
@@ -109,8 +112,7 @@ class Sources:
     pool: PoolView
     feed: Feed
     log: ClickReader
-    under_way: Callable[[], Mapping[str, UnderWay]]
-    """Returns the clicks whose traces this gateway is running, by id, oldest first."""
+    clicks: UnderWay
     health: HealthReader
     offers: Callable[[Mapping[str, OfferHealth]], Html]
     """Renders the table of offers; takes their health by name."""
@@ -174,8 +176,7 @@ class Board:
 
         The record of a click that this gateway is tracing is newer than the one in the log.
         """
-        running = self._sources.under_way().get(click_id)
-        return await self._sources.log.get(click_id) if running is None else running.record()
+        return self._sources.clicks.record_of(click_id) or await self._sources.log.get(click_id)
 
     def close(self) -> None:
         """Disconnects all viewers."""
@@ -339,9 +340,8 @@ class Board:
         return self._offers_html
 
     def _running(self) -> Sequence[ClickRecord]:
-        """Returns the records of the oldest running traces of this gateway."""
-        clicks = itertools.islice(self._sources.under_way().values(), parts.MOST_RUNNING)
-        return [click.record() for click in clicks]
+        """The traces of this gateway that began first."""
+        return list(self._sources.clicks.under_way(parts.MOST_RUNNING))
 
     def _series(self) -> Sequence[tuple[float, float, float]]:
         """Returns (time, utilization, grants per second) of the last hour: statistics, then the board's own points."""

@@ -43,11 +43,11 @@ class JourneyTable:
         await self._claims.__aexit__(kind, error, trace)
         await self._extensions.__aexit__(kind, error, trace)
 
-    async def claim(self, identity: str, click_id: str, seconds: float) -> str:
+    async def claim_leader(self, identity: str, click_id: str, seconds: float) -> str:
         """Returns the id of the leading click; makes this click leader for `seconds` if there is none."""
         return await self._claims.submit(_Lead(identity, click_id, seconds))
 
-    async def keep(self, identity: str, click_id: str, seconds: float) -> None:
+    async def extend_lead(self, identity: str, click_id: str, seconds: float) -> None:
         """Extends the lead of a click to `seconds` from now; does nothing if another click leads by now."""
         await self._extensions.submit(_Lead(identity, click_id, seconds))
 

@@ -1,17 +1,19 @@
 """PostgreSQL's LISTEN: being told of changes at once, whoever made them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import asyncpg
 
+from libs.common.errors import ClicktraceError
 from libs.common.postgres import database
 from libs.common.process import logs
 
 log = logs.get(__name__)
 
 _BROKEN = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+_OFFERS, _WRITTEN = "clicks_offers", "clicks_written"
 _CHECK_EVERY = 10.0
 _CHECK_TIMEOUT = 3.0
 _LOOK_EVERY = 2.0
@@ -87,3 +89,25 @@ async def _received(
         if notification is None:
             return
         yield notification
+
+
+async def follow_changes(
+    url: str,
+    *,
+    on_offer: Callable[[str], Awaitable[None]],
+    on_offers: Callable[[], Awaitable[None]],
+    on_written: Callable[[str], None],
+) -> None:
+    """Reports changes for ever: an offer by its name, all offers where news may have been missed, a click by its id."""
+    async for notification in notifications(url, [_OFFERS, _WRITTEN]):
+        try:
+            if notification.channel == _WRITTEN:
+                for click_id in notification.payload.split(","):
+                    on_written(click_id)
+            elif notification.channel == _OFFERS:
+                await on_offer(notification.payload)
+            else:
+                await on_offers()
+        except ClicktraceError as error:
+            # The connection that brought this is alive, so the next notification will find the database again.
+            log.warning("offers.reload_failed", reason=error.reason)

@@ -10,7 +10,8 @@ from typing import Protocol
 
 from libs.common.errors import ClicktraceError
 from libs.common.process import logs
-from services.gateway.clicks.state import RunningClick
+from services.gateway.clicks.record import Answered
+from services.gateway.clicks.trace import Trace
 from services.gateway.drift.shape import Chain, DriftKind
 from services.gateway.drift.stats import Activity, OfferHealth, time_class
 from services.gateway.model import Answer, Blame, WalkResult
@@ -61,27 +62,27 @@ class HealthRecorder:
         self._activity: dict[str, Activity] = {}
         self._publish_at = 0.0
 
-    def answered(self, running: RunningClick, answer: Answer, reason: str, wait: float) -> None:  # noqa: ARG002
-        """Counts an answered click; `wait` is in seconds."""
-        if reason in _NO_CLICKS:
+    def answered(self, trace: Trace, answered: Answered) -> None:
+        """Counts an answered click."""
+        if answered.reason in _NO_CLICKS:
             return
-        activity = self._activity_of(running.offer.name)
+        activity = self._activity_of(trace.offer.name)
         activity.clicks += 1
-        if answer is Answer.FALLBACK and reason not in _NO_FALLBACK:
+        if answered.answer is Answer.FALLBACK and answered.reason not in _NO_FALLBACK:
             activity.fallbacks += 1
 
-    def left(self, running: RunningClick) -> None:
+    def left(self, trace: Trace) -> None:
         """Counts a click whose visitor disconnected; the end of its trace is counted too."""
-        self._activity_of(running.offer.name).clicks += 1
+        self._activity_of(trace.offer.name).clicks += 1
 
-    def ended(self, running: RunningClick, seconds: float) -> None:
+    def ended(self, trace: Trace, answered: Answered | None, seconds: float) -> None:  # noqa: ARG002
         """Counts a trace and its chain; `seconds` is the time from the click to the end of the trace."""
-        result = running.result
-        if running.is_joined or result is None or result.blame in (Blame.PROXY, Blame.CALLER):
+        result = trace.result
+        if trace.is_joined or result is None or result.blame in (Blame.PROXY, Blame.CALLER):
             return
-        activity = self._activity_of(running.offer.name)
-        activity.count_chain(chain_of(running, result))
-        if not running.failure:
+        activity = self._activity_of(trace.offer.name)
+        activity.count_chain(chain_of(trace, result))
+        if not trace.failure:
             activity.times[time_class(seconds)] += 1
             activity.last_landing = SplitUrl.of(result.final_url).base
 
@@ -163,16 +164,16 @@ def host_of(url: str) -> str:
     return authority.partition("?")[0].partition("#")[0].rpartition("@")[2]
 
 
-def chain_of(running: RunningClick, result: WalkResult) -> Chain:
+def chain_of(trace: Trace, result: WalkResult) -> Chain:
     """Returns the chain that a click's trace walked."""
     # Another IP is tried only if no origin was reached, so only hops of the last IP can have redirected.
-    walked = [(host_of(hop.url), hop.kind) for hop in running.walk.hops]
+    walked = [(host_of(hop.url), hop.kind) for hop in trace.walk.hops]
     final = SplitUrl.of(result.final_url)
     broke = bool(result.failure_reason)
     return Chain.of(
         hops=[(host, kind) for host, kind in walked if kind],
         end_host=walked[-1][0] if broke and walked else final.host,
-        params=[] if running.failure else [parameter.name for parameter in parse(final.query or "")],
-        inbound=[parameter.name for parameter in running.click.inbound],
-        failure=running.failure,
+        params=[] if trace.failure else [parameter.name for parameter in parse(final.query or "")],
+        inbound=[parameter.name for parameter in trace.click.inbound],
+        failure=trace.failure,
     )

@@ -9,7 +9,7 @@ from clicktrace.gateway.v1 import gateway_pb2 as pb
 from clicktrace.pool.v1 import pool_pb2
 from libs.common.rpc import times
 from local.postgres.server import EmbeddedPostgres
-from services.gateway.clicks.record_writer import Journal
+from services.gateway.clicks.record_writer import RecordWriter
 from services.gateway.db.clicks import ClickTable
 from tests.integration.gateway.world import CHAIN, hop, landed, lands_on, raw, says, unfinished, waits_for, world
 
@@ -165,7 +165,7 @@ async def test_a_journal_that_is_full_drops_the_oldest_and_counts_them(database:
                 await ClickTable(pool).write(records)  # type: ignore[arg-type]
 
     store = Down()
-    async with Journal(store, capacity=3) as journal:
+    async with RecordWriter(store, capacity=3) as journal:
         for number in range(10):
             await journal.durable(unfinished(f"{number:032x}", give_up_in=60), within=0.01)
         assert journal.depth <= 4
@@ -178,7 +178,7 @@ async def test_a_journal_that_is_full_drops_the_oldest_and_counts_them(database:
 
 
 async def test_a_record_that_the_database_refuses_does_not_hold_up_the_others(database: str) -> None:
-    async with asyncpg.create_pool(database) as pool, Journal(ClickTable(pool), capacity=100) as journal:
+    async with asyncpg.create_pool(database) as pool, RecordWriter(ClickTable(pool), capacity=100) as journal:
         journal.put(unfinished("a" * 32, give_up_in=60))
         bad = unfinished("b" * 32, give_up_in=60)._replace(inbound_query="a\0b")
         journal.put(bad)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import asyncpg
 
-from services.gateway.clicks.retention import Maintenance
+from services.gateway.clicks.retention import Retention
 from services.gateway.db.clicks import ClickTable
 from services.gateway.db.journeys import JourneyTable
 from services.gateway.db.webhooks import WebhookTable
@@ -77,14 +77,14 @@ async def test_maintenance_deletes_what_is_too_old_and_nothing_else(database: st
         await pool.execute(
             "UPDATE clicks.clicks SET start_time = now() - interval '2 days' WHERE click_id < $1", f"{2:032x}"
         )
-        await journeys.claim("old", "c", -1)
-        await journeys.claim("new", "c", 60)
+        await journeys.claim_leader("old", "c", -1)
+        await journeys.claim_leader("new", "c", 60)
         await pool.execute(
             "INSERT INTO clicks.webhooks (click_id, offer, url, dead, create_time) VALUES"
             " ('a', '', '', true, now() - interval '2 days'), ('b', '', '', false, now() - interval '2 days'),"
             " ('c', '', '', true, now())"
         )
-        await Maintenance(clicks, journeys, webhooks, retention=86_400).once()
+        await Retention(clicks, journeys, webhooks, retention=86_400).once()
         assert await pool.fetchval("SELECT count(*) FROM clicks.clicks") == 2
         assert [row[0] for row in await pool.fetch("SELECT identity FROM clicks.journeys")] == ["new"]
         assert [row[0] for row in await pool.fetch("SELECT click_id FROM clicks.webhooks ORDER BY 1")] == ["b", "c"]

@@ -20,13 +20,13 @@ async def test_the_first_click_leads_until_its_lead_lapses(database: str) -> Non
         await connect_pool(database, application_name="test", max_size=2) as pool,
         JourneyTable(pool) as journeys,
     ):
-        assert await journeys.claim("i", "first", 60) == "first"
-        assert await journeys.claim("i", "second", 60) == "first"
-        await journeys.keep("i", "second", 600)
-        await journeys.keep("i", "first", -1)
-        assert await journeys.claim("i", "second", 60) == "second"
-        await journeys.keep("i", "first", 600)
-        assert await journeys.claim("i", "third", 60) == "second"
+        assert await journeys.claim_leader("i", "first", 60) == "first"
+        assert await journeys.claim_leader("i", "second", 60) == "first"
+        await journeys.extend_lead("i", "second", 600)
+        await journeys.extend_lead("i", "first", -1)
+        assert await journeys.claim_leader("i", "second", 60) == "second"
+        await journeys.extend_lead("i", "first", 600)
+        assert await journeys.claim_leader("i", "third", 60) == "second"
 
 
 async def test_many_at_once_on_two_gateways_agree_on_one_leader_each_and_do_not_deadlock(database: str) -> None:
@@ -37,7 +37,7 @@ async def test_many_at_once_on_two_gateways_agree_on_one_leader_each_and_do_not_
         JourneyTable(pool) as other,
     ):
         claims = [
-            asyncio.create_task(table.claim(identity, f"{name}{number}", 60))
+            asyncio.create_task(table.claim_leader(identity, f"{name}{number}", 60))
             for name, table, order in (("a", one, identities), ("b", other, identities[::-1]))
             for number, identity in enumerate(order)
         ]
@@ -54,7 +54,7 @@ async def test_only_lapsed_leads_are_deleted_and_no_more_than_asked(database: st
         JourneyTable(pool) as journeys,
     ):
         for number in range(3):
-            await journeys.claim(f"old{number}", "c", -1)
-        await journeys.claim("new", "c", 60)
+            await journeys.claim_leader(f"old{number}", "c", -1)
+        await journeys.claim_leader("new", "c", 60)
         assert [await journeys.expire(2) for _ in range(3)] == [2, 1, 0]
         assert [row[0] for row in await pool.fetch("SELECT identity FROM clicks.journeys")] == ["new"]
