@@ -2,7 +2,8 @@
 
 `python -m bench.world.chain` prints its port. It answers absolute-form requests as if it had passed them on: `/N`
 redirects to `/N-1`, down to a landing page at `/0`; `/held` answers only when `/release` is asked for, and `/until?N`
-when N requests are held.
+when N requests are held. CONNECT is refused, so that walks are forwarded as those of the other measured ones are, or
+accepted with `--tunnels`.
 """
 
 import asyncio
@@ -13,6 +14,9 @@ import uvloop
 
 _PAGE = b"<!doctype html><title>Landing</title><h1>Landing</h1>" + b"<p>text</p>" * 40
 
+_TUNNEL = b"HTTP/1.1 200 Connection established\r\n\r\n"
+_NO_TUNNEL = b"HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\n\r\n"
+
 
 class Chain(asyncio.Protocol):
     """Answers the requests of one connection."""
@@ -20,6 +24,7 @@ class Chain(asyncio.Protocol):
     # What all connections of the process have in common.
     held: ClassVar[set["Chain"]] = set()
     until: ClassVar[list[tuple[int, "Chain"]]] = []
+    tunnels: ClassVar[bool] = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keeps the transport."""
@@ -35,7 +40,11 @@ class Chain(asyncio.Protocol):
         self._unread += data
         while (end := self._unread.find(b"\r\n\r\n")) >= 0:
             head, self._unread = self._unread[:end], self._unread[end + 4 :]
-            self._answer(head.split(b" ", 2)[1])
+            method, target, _ = head.split(b" ", 2)
+            if method == b"CONNECT":
+                self._transport.write(_TUNNEL if self.tunnels else _NO_TUNNEL)
+            else:
+                self._answer(target)
 
     def _answer(self, target: bytes) -> None:
         path = target.partition(b"://")[2].partition(b"/")[2] if b"://" in target else target[1:]
@@ -94,4 +103,5 @@ async def serve() -> None:
 
 
 if __name__ == "__main__":
+    Chain.tunnels = "--tunnels" in sys.argv
     uvloop.run(serve())

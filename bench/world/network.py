@@ -2,7 +2,7 @@
 
 `python -m bench.world.network` prints its port; it listens on that port of every address in 127.0.0.0/8, and each of
 them is a proxy. It answers absolute-form requests as if it had passed them on, so it costs the measured ones next to
-nothing:
+nothing. CONNECT is refused, or accepted with `--tunnels`:
 
 /wait/MS/N answers after MS milliseconds, and leads to /wait/MS/N-1; /wait/MS/0 is a landing page /break/MS/N the same,
 but instead of landing drops the connection /hostile/KIND what nobody should answer; see `_HOSTILE` /audit/SECONDS says
@@ -78,8 +78,9 @@ class Network(Chain):
         self._address: str = transport.get_extra_info("sockname")[0]
 
     def _answer(self, target: bytes) -> None:
-        path, _, query = target.partition(b"://")[2].partition(b"/")[2].partition(b"?")
-        kind, _, rest = (path or target[1:]).partition(b"/")
+        whole = target.partition(b"://")[2].partition(b"/")[2] if b"://" in target else target[1:]
+        path, _, query = whole.partition(b"?")
+        kind, _, rest = path.partition(b"/")
         if kind == b"audit":
             self._say(self.audit.report(float(rest)))
             return
@@ -121,4 +122,5 @@ async def serve() -> None:
 
 
 if __name__ == "__main__":
+    Chain.tunnels = "--tunnels" in sys.argv
     uvloop.run(serve())

@@ -92,7 +92,8 @@ async def test_a_broken_chain_falls_back_and_keeps_every_hop(system: System) -> 
     assert click.reason
     assert len(click.hops) >= 2
     assert [hop.error != "" for hop in click.hops] == [False] * (len(click.hops) - 1) + [True]
-    assert [attempt.outcome for attempt in click.attempts] == ["TARGET_FAILURE"]
+    # The proxy says that it cannot reach the target, which a dead exit would say too.
+    assert [attempt.outcome for attempt in click.attempts] == ["UNCLEAR_FAILURE"]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ Intercept = Callable[[Request, Wire], Awaitable[bool]]
 class ForwardProxy(RawServer):
     """An HTTP proxy: tunnels CONNECT, passes other requests on unchanged, unless `intercept` deals with them.
 
-    Every plain request ends at `plain`, every tunnel at `secure`, which is the same server if not given.
+    Tunnels that carry TLS end at `secure`, which is the same server as `plain` if not given; all else ends at `plain`.
     """
 
     def __init__(
@@ -43,12 +43,24 @@ class ForwardProxy(RawServer):
         if self._intercept is not None and await self._intercept(request, wire):
             return
         if request.method == "CONNECT":
-            upstream = await dial(self._secure)
-            await wire.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            upstream = await self._tunnel(wire)
         else:
             upstream = await dial(self._plain)
             await upstream.send(request.raw)
         await pipe(wire, upstream)
+
+    async def _tunnel(self, wire: Wire) -> Wire:
+        established = b"HTTP/1.1 200 Connection established\r\n\r\n"
+        if self._secure is self._plain:
+            upstream = await dial(self._plain)
+            await wire.send(established)
+            return upstream
+        await wire.send(established)
+        first = await wire.reader.read(65536)
+        # The first byte of every TLS session is that of a handshake record (RFC 8446 5.1).
+        upstream = await dial(self._secure if first[:1] == b"\x16" else self._plain)
+        await upstream.send(first)
+        return upstream
 
 
 @dataclass(slots=True)

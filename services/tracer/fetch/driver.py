@@ -94,6 +94,7 @@ class Driver:
             return await done
         finally:
             self._drop(curl)
+            sockets.settle()
 
     def linger(self, curl: pycurl.Curl, seconds: float) -> None:
         """Ends a transfer after `seconds` unless it has ended by then; call it from a libcurl callback."""

@@ -15,6 +15,8 @@ DRAIN_BYTES = 64 * 1024
 # Returned by a callback, this makes libcurl end the transfer with a write error.
 _ABORT = -1
 
+_ANNOUNCE_BODY = (b"content-length:", b"transfer-encoding:")
+
 _BLANK = (b"\r\n", b"\n")
 
 Plan = Callable[[int, Headers], BodyUse]
@@ -35,12 +37,14 @@ class Collector:
         "_received",
         "body_cut",
         "complete",
+        "connect_body",
         "headers",
         "headers_too_large",
         "malformed",
         "request_left",
         "status",
         "tls_version",
+        "tunnel_asked",
         "use",
     )
 
@@ -70,6 +74,10 @@ class Collector:
         self.malformed = False
         self.body_cut = False
         self.tls_version = ""
+        self.connect_body = False
+        """Whether the answer to CONNECT announced a body."""
+        self.tunnel_asked = False
+        """Whether CONNECT was sent; only known while debug messages are on."""
 
     def forget(self) -> None:
         """Drops the reference to the plan, and through it to the walk."""
@@ -92,6 +100,10 @@ class Collector:
         if self._header_bytes > MAX_HEADER_BYTES:
             self.headers_too_large = True
             return _ABORT
+        if not self.request_left:
+            # The answer to CONNECT: libcurl acts on it, and a target's response comes after `before_request` only.
+            self.connect_body = self.connect_body or line[:18].lower().startswith(_ANNOUNCE_BODY)
+            return None
         if size > 2 and self._in_block:
             self._lines.append(line)
             return None
@@ -146,9 +158,11 @@ class Collector:
         return _ABORT
 
     def debug(self, kind: int, data: bytes) -> None:
-        """Takes libcurl's debug messages: the only place where it tells the TLS version."""
+        """Takes libcurl's debug messages: the only place where it tells the TLS version and that CONNECT was sent."""
         if kind == pycurl.INFOTYPE_TEXT and data.startswith(b"SSL connection using "):
             self.tls_version = data.split(maxsplit=4)[3].decode("ascii", "replace")
+        elif kind == pycurl.INFOTYPE_HEADER_OUT and data.startswith(b"CONNECT "):
+            self.tunnel_asked = True
 
 
 def _skip(_status: int, _headers: Headers) -> BodyUse:

@@ -4,6 +4,9 @@ Isolation is by construction. A session has an easy handle of its own, and so it
 own that holds its connections and TLS sessions. libcurl looks for reusable connections in that share only, so no walk
 uses a connection of another walk, even through the same proxy with the same credentials, and closing the share closes
 every socket of the walk.
+
+Through an HTTP proxy every URL goes by CONNECT, so that the response is the target's own, uncached and unaltered. A
+plain http request is forwarded only where the proxy refuses CONNECT to the port.
 """
 
 import asyncio
@@ -19,12 +22,16 @@ from typing import Self
 import pycurl
 
 from libs.common.target_policy.policy import TargetPolicy
-from services.tracer.fetch import failures
+from services.tracer.fetch import failures, rules
 from services.tracer.fetch.driver import Driver, Outcome
+from services.tracer.fetch.failures import Breakdown, Phase
+from services.tracer.fetch.forwarding import ForwardingMemory
+from services.tracer.fetch.names import MissingNames
+from services.tracer.fetch.own_answers import is_own_answer
 from services.tracer.fetch.response import Collector, Plan
 from services.tracer.fetch.sockets import Sockets
 from services.tracer.follow.urls import Url
-from services.tracer.model.exchange import BodyUse, Exchange
+from services.tracer.model.exchange import BodyUse, Exchange, Headers
 from services.tracer.model.report import Failure, Timing
 from services.tracer.model.request import Policy, Protocol, Proxy
 
@@ -32,10 +39,9 @@ DRAIN_SECONDS = 0.05
 """Time that an unneeded body may take to arrive before its connection is closed instead of reused."""
 
 _ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+_GREETING_BYTES = 2
+"""Length of the first message of a SOCKS5 proxy (RFC 1928 section 3)."""
 _HTTP_VERSIONS = {1: "1.0", 2: "1.1", 3: "2", 30: "3"}
-
-# libcurl has it, pycurl has no name for it.
-_SUPPRESS_CONNECT_HEADERS = 265
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +57,7 @@ class Session:
 
     def __init__(
         self,
-        driver: Driver,
-        targets: TargetPolicy,
-        trust: TlsTrust,
+        shared: "Shared",
         proxy: Proxy | None,
         policy: Policy,
         *,
@@ -63,10 +67,11 @@ class Session:
 
         Nothing leaves through the proxy after `until`, in seconds of the monotonic clock.
         """
-        self._driver = driver
-        self._targets = targets
+        self._driver = shared.driver
+        self._shared = shared
         self._proxy = proxy
-        self._sockets = Sockets(until)
+        self._socks = proxy is not None and proxy.protocol is Protocol.SOCKS5
+        self._sockets = Sockets(until, watched=self._socks)
         self._loop = asyncio.get_running_loop()
         self._share = pycurl.CurlShare()
         self._share.setopt(pycurl.SH_SHARE, pycurl.LOCK_DATA_CONNECT)
@@ -82,17 +87,20 @@ class Session:
             # libcurl adds this header for old proxies, and a simple proxy would pass it on to the origin.
             "Proxy-Connection:",
         ]
-        self._collector = Collector(partial(driver.linger, self._curl, DRAIN_SECONDS))
+        self._collector = Collector(partial(shared.driver.linger, self._curl, DRAIN_SECONDS))
         self._verbose = False
-        self._referrer = ""
+        self._forwarding = False
+        self._forwarded_ports: set[int] = set()
+        self._extra_headers: tuple[str, ...] = ()
         self._credentials: tuple[bytes, bytes] | None = None
         self._host = ""
+        self._dialled = ("", 0)
         self._remote_address = ""
         self._sockets_before = 0
         self._tls_versions: dict[tuple[str, str, int], str] = {}
         self._dial_refused = False
         self._aborted: Failure | None = None
-        self._configure(trust, policy)
+        self._configure(shared.trust, policy)
 
     def __enter__(self) -> Self:
         return self
@@ -118,14 +126,54 @@ class Session:
         `timeout` is in seconds and covers all phases. `plan` is called once, as soon as status and headers are known,
         and decides what the body is used for. Of a body to READ, up to `body_limit` decoded bytes are kept.
         """
-        self._collector.begin(plan, body_limit)
-        self._sockets_before = self._sockets.count
         started = time.perf_counter()
-        self._aim(url, referrer, timeout)
-        outcome = Outcome(pycurl.E_ABORTED_BY_CALLBACK, "")
-        if self._aborted is None:
-            outcome = await self._driver.perform(self._curl, self._sockets)
+        self._sockets_before = self._sockets.count
+        self._forwarding = self._knows_forwarding(url)
+        self._aim(url, referrer)
+        outcome = await self._attempt(timeout, body_limit, plan)
+        left = timeout - (time.perf_counter() - started)
+        if self._tunnel_was_refused(url) and left > 0:
+            self._forwarding = True
+            self._aim(url, referrer)
+            outcome = await self._attempt(left, body_limit, plan)
+            exchange = self._exchange(url, outcome, time.perf_counter() - started)
+            if exchange.failure is None:
+                self._learn_forwarding(url)
+            return exchange
         return self._exchange(url, outcome, time.perf_counter() - started)
+
+    async def _attempt(self, timeout: float, body_limit: int, plan: Plan) -> Outcome:
+        self._collector.begin(plan, body_limit)
+        self._curl.setopt(pycurl.TIMEOUT_MS, max(1, int(timeout * 1000)))
+        if self._aborted is not None:
+            return Outcome(pycurl.E_ABORTED_BY_CALLBACK, "")
+        self._shared.missing.forget(self._curl, self._dialled)
+        outcome = await self._driver.perform(self._curl, self._sockets)
+        self._shared.missing.learn(self._curl, self._dialled, outcome.code)
+        return outcome
+
+    def _may_forward(self, url: Url) -> bool:
+        return self._proxy is not None and not self._socks and url.scheme == "http"
+
+    def _knows_forwarding(self, url: Url) -> bool:
+        """Returns whether a request is forwarded by its proxy, in absolute form, without trying a tunnel first."""
+        if self._proxy is None or not self._may_forward(url):
+            return False
+        return url.port in self._forwarded_ports or self._shared.forwarding.forwards(self._proxy, url.port)
+
+    def _tunnel_was_refused(self, url: Url) -> bool:
+        """Returns whether the proxy answered CONNECT for a plain http URL in a way that leaves forwarding to try."""
+        if self._proxy is None or self._forwarding or self._aborted is not None or not self._may_forward(url):
+            return False
+        status = self._curl.getinfo(pycurl.HTTP_CONNECTCODE)
+        if 200 <= status < 300:
+            self._shared.forwarding.tunnelled(self._proxy, url.port)
+        return status in failures.NO_TUNNEL_STATUSES and not self._collector.request_left
+
+    def _learn_forwarding(self, url: Url) -> None:
+        if self._proxy is not None:
+            self._forwarded_ports.add(url.port)
+            self._shared.forwarding.forwarded(self._proxy, url.port)
 
     def _configure(self, trust: TlsTrust, policy: Policy) -> None:
         curl = self._curl
@@ -144,11 +192,10 @@ class Session:
             pycurl.HTTPHEADER: self._headers,
             pycurl.PROXYHEADER: ["Proxy-Connection:"],
             pycurl.HEADEROPT: pycurl.HEADER_SEPARATE,
-            _SUPPRESS_CONNECT_HEADERS: 1,
             pycurl.PREREQFUNCTION: self._collector.before_request,
             pycurl.HEADERFUNCTION: self._collector.header,
             pycurl.WRITEFUNCTION: self._collector.body_part,
-            # Called only while VERBOSE is set: for https.
+            # Called only while VERBOSE is set.
             pycurl.DEBUGFUNCTION: self._collector.debug,
             # Always set, so that no environment variable chooses a proxy.
             pycurl.PROXY: "",
@@ -177,32 +224,41 @@ class Session:
     def _use(self, proxy: Proxy) -> None:
         host = f"[{proxy.host}]" if ":" in proxy.host else proxy.host
         self._curl.setopt(pycurl.SOCKOPTFUNCTION, self._sockets.opened)
+        self._curl.setopt(pycurl.HTTPPROXYTUNNEL, 1)
         self._curl.setopt(pycurl.PROXY, f"{proxy.protocol.value}://{host}:{proxy.port}")
         if proxy.username or proxy.password:
             self._curl.setopt(pycurl.PROXYAUTH, pycurl.HTTPAUTH_BASIC)
             self._curl.setopt(pycurl.PROXYUSERNAME, proxy.username.encode())
             self._curl.setopt(pycurl.PROXYPASSWORD, proxy.password.encode())
 
-    def _aim(self, url: Url, referrer: str, timeout: float) -> None:
+    def _aim(self, url: Url, referrer: str) -> None:
         curl = self._curl
         self._host = url.host
+        self._dialled = (url.host, url.port) if self._proxy is None else (self._proxy.host, self._proxy.port)
         self._dial_refused = False
         bare = url.public.partition("#")[0]
         curl.setopt(pycurl.URL, bare)
         # libcurl would leave out an empty query.
-        curl.setopt(pycurl.REQUEST_TARGET, bare if self._forwards(url) else url.request_target)
+        curl.setopt(pycurl.REQUEST_TARGET, bare if self._forwarding else url.request_target)
+        if self._proxy is not None:
+            curl.setopt(pycurl.HTTPPROXYTUNNEL, 0 if self._forwarding else 1)
         credentials = url.credentials
         if credentials != self._credentials:
             self._credentials = credentials
             self._set_credentials(credentials)
-        if referrer != self._referrer:
-            self._referrer = referrer
-            curl.setopt(pycurl.HTTPHEADER, [*self._headers, f"Referer: {referrer}"] if referrer else self._headers)
-        curl.setopt(pycurl.TIMEOUT_MS, max(1, int(timeout * 1000)))
-        secure = url.scheme == "https"
-        if secure != self._verbose:
-            self._verbose = secure
-            curl.setopt(pycurl.VERBOSE, 1 if secure else 0)
+        extra = (
+            *((f"Referer: {referrer}",) if referrer else ()),
+            # A proxy that caches would give one visitor the redirect of another.
+            *(("Cache-Control: no-cache",) if self._forwarding else ()),
+        )
+        if extra != self._extra_headers:
+            self._extra_headers = extra
+            curl.setopt(pycurl.HTTPHEADER, [*self._headers, *extra])
+        # Tells the TLS version, and whether TLS with the proxy stood; costs several callbacks.
+        verbose = url.scheme == "https" or (self._proxy is not None and self._proxy.protocol is Protocol.HTTPS)
+        if verbose != self._verbose:
+            self._verbose = verbose
+            curl.setopt(pycurl.VERBOSE, 1 if verbose else 0)
 
     def _set_credentials(self, credentials: tuple[bytes, bytes] | None) -> None:
         if credentials is None:
@@ -212,15 +268,11 @@ class Session:
             self._curl.setopt(pycurl.USERNAME, credentials[0])
             self._curl.setopt(pycurl.PASSWORD, credentials[1])
 
-    def _forwards(self, url: Url) -> bool:
-        """Returns whether the request itself goes to the proxy, in absolute form, instead of through a tunnel."""
-        return self._proxy is not None and self._proxy.protocol is not Protocol.SOCKS5 and url.scheme == "http"
-
     def _open_socket(self, _purpose: int, address: pycurl.CurlSockAddr) -> socket.socket | int:
         """Opens a socket to an address that a name resolved to, unless the target policy refuses the address."""
         family, kind, protocol, target = address
         dialled = ipaddress.ip_address(str(target[0]).partition("%")[0])
-        if self._targets.dialled_refusal(self._host, dialled) is not None:
+        if self._shared.targets.dialled_refusal(self._host, dialled) is not None:
             self._dial_refused = True
             return pycurl.SOCKET_BAD
         try:
@@ -238,18 +290,18 @@ class Session:
         body_error = ""
         failure = self._aborted
         if failure is None and outcome.code and not (collector.complete and _is_harmless(outcome.code)):
-            failure = self._failure(outcome)
+            failure = self._failure(url, outcome)
         elif outcome.code and collector.use is BodyUse.READ and not collector.body_cut:
             body_error = "BODY_UNDECODABLE" if outcome.code == pycurl.E_BAD_CONTENT_ENCODING else "BODY_TRUNCATED"
         request_left = collector.request_left
-        if failure is None and collector.status == 407 and self._forwards(url):
-            # The proxy itself answered; nothing was passed on.
-            failure = failures.auth_required()
-            request_left = False
+        if failure is None and self._forwarding:
+            failure = _forwarded_failure(collector.status, collector.headers)
+            # A demand for credentials is the proxy's; nothing was passed on.
+            request_left = request_left and failure is not failures.AUTH_REQUIRED
         # A length beside chunks lets an origin hide one response inside another, so its connection is never reused.
         if b"content-length" in collector.headers and b"transfer-encoding" in collector.headers:
             self._curl.setopt(pycurl.FRESH_CONNECT, 1)
-        if collector.tls_version and info(pycurl.APPCONNECT_TIME_T):
+        if url.scheme == "https" and collector.tls_version and info(pycurl.APPCONNECT_TIME_T):
             # A reused connection does not tell its TLS version again.
             self._tls_versions[url.origin] = collector.tls_version
         dns = connect = None
@@ -277,36 +329,63 @@ class Session:
             tls_version=self._tls_versions.get(url.origin, "") if request_left else "",
             bytes_received=info(pycurl.HEADER_SIZE) + int(info(pycurl.SIZE_DOWNLOAD_T)),
             bytes_sent=info(pycurl.REQUEST_SIZE),
+            forwarded=self._forwarding,
         )
 
-    def _failure(self, outcome: Outcome) -> Failure:
+    def _failure(self, url: Url, outcome: Outcome) -> Failure:
         collector = self._collector
         if collector.headers_too_large:
-            return failures.HEADERS_TOO_LARGE
+            return failures.HEADERS_TOO_LARGE if collector.request_left else failures.PROXY_ANSWER_TOO_LARGE
         if collector.malformed:
             return failures.MALFORMED_RESPONSE
         info = self._curl.getinfo
-        connect_status = info(pycurl.HTTP_CONNECTCODE)
-        verify_result = info(pycurl.SSL_VERIFYRESULT)
-        # libcurl sets the verify result to a failure when a handshake begins; through an HTTP tunnel its status tells.
-        tunnelled = self._proxy is not None and self._proxy.protocol is not Protocol.SOCKS5
-        return failures.failure_of(
-            failures.Breakdown(
+        return rules.failure_of(
+            Breakdown(
                 code=outcome.code,
                 words=outcome.message,
+                phase=self._phase(),
                 proxied=self._proxy is not None,
-                request_left=collector.request_left,
-                status=collector.status,
-                resolved=info(pycurl.NAMELOOKUP_TIME_T) > 0,
-                connected=info(pycurl.CONNECT_TIME_T) > 0,
-                connect_status=connect_status,
+                secure=url.scheme == "https",
+                connect_status=info(pycurl.HTTP_CONNECTCODE),
+                connect_body=collector.connect_body,
                 socks_code=info(pycurl.PROXY_ERROR),
-                origin_tls_begun=200 <= connect_status < 300 if tunnelled else verify_result != 0,
-                verify_result=verify_result,
+                verify_result=info(pycurl.SSL_VERIFYRESULT),
                 proxy_verify_result=info(pycurl.PROXY_SSL_VERIFYRESULT),
                 dial_refused=self._dial_refused,
             )
         )
+
+    def _phase(self) -> Phase:
+        """Returns how far the transfer had come, as far as libcurl and the kernel tell."""
+        collector, info = self._collector, self._curl.getinfo
+        if collector.request_left:
+            return Phase.TRANSFER if collector.status else Phase.ANSWER
+        if info(pycurl.NAMELOOKUP_TIME_T) <= 0 and not _is_literal(self._dialled[0]):
+            return Phase.NAME
+        if info(pycurl.CONNECT_TIME_T) <= 0:
+            return Phase.CONNECT
+        if self._proxy is None:
+            return Phase.TLS
+        if self._socks:
+            # libcurl sets the verify result to a failure when a handshake begins.
+            if info(pycurl.SSL_VERIFYRESULT) != 0:
+                return Phase.TLS
+            return Phase.TUNNEL if self._sockets.received >= _GREETING_BYTES else Phase.GREETING
+        connect_status = info(pycurl.HTTP_CONNECTCODE)
+        if 200 <= connect_status < 300:
+            return Phase.TLS
+        if self._proxy.protocol is Protocol.HTTPS and not (connect_status or collector.tunnel_asked):
+            return Phase.PROXY_TLS
+        return Phase.TUNNEL
+
+
+def _forwarded_failure(status: int, headers: Headers) -> Failure | None:
+    """Returns why the response to a forwarded request is not taken for the target's; None if it is."""
+    if status == 407 and b"proxy-authenticate" in headers:
+        return failures.AUTH_REQUIRED
+    if is_own_answer(status, headers):
+        return failures.OWN_ANSWER
+    return failures.FORWARDED_ERROR if status >= 400 else None
 
 
 def _is_harmless(code: int) -> bool:
@@ -327,18 +406,27 @@ def _joined(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the sessions of a process have in common."""
+
+    driver: Driver
+    targets: TargetPolicy
+    trust: TlsTrust
+    forwarding: ForwardingMemory
+    missing: MissingNames
+
+
 class Fetcher:
     """Opens sessions; one per process."""
 
     def __init__(self, driver: Driver, targets: TargetPolicy, trust: TlsTrust) -> None:
         """Takes what all sessions have in common."""
-        self._driver = driver
-        self._targets = targets
-        self._trust = trust
+        self._shared = Shared(driver, targets, trust, ForwardingMemory(), MissingNames())
 
     def session(self, proxy: Proxy | None, policy: Policy, until: float | None = None) -> Session:
         """Opens a session for one walk, to be entered as a context manager.
 
         Nothing leaves through the proxy after `until`, in seconds of the monotonic clock, not even a TLS alert.
         """
-        return Session(self._driver, self._targets, self._trust, proxy, policy, until=until)
+        return Session(self._shared, proxy, policy, until=until)

@@ -8,19 +8,30 @@ libcurl, before it acts on them again.
 import contextlib
 import os
 import socket
+import struct
 import time
 
 import pycurl
+
+# The offset of tcpi_bytes_received in Linux's struct tcp_info, and what is read to reach it.
+_BYTES_RECEIVED_AT = 128
+_TCP_INFO_BYTES = _BYTES_RECEIVED_AT + 8
 
 
 class Sockets:
     """The sockets that libcurl opened for one walk."""
 
-    __slots__ = ("_opened", "_until")
+    __slots__ = ("_opened", "_until", "_watched", "received")
 
-    def __init__(self, until: float | None) -> None:
-        """Allows their use until `until`, in seconds of the monotonic clock; without end if None."""
+    def __init__(self, until: float | None, *, watched: bool = False) -> None:
+        """Allows their use until `until`, in seconds of the monotonic clock; without end if None.
+
+        `watched` keeps count of what each new socket receives, for which libcurl has no word.
+        """
         self._until = until
+        self._watched: int | None = -1 if watched else None
+        self.received = 0
+        """Bytes that the last opened socket had received at `settle`; 0 unless `watched`."""
         # By the time it is looked at again a descriptor may be another file; the inode tells.
         self._opened: list[tuple[int, int]] = []
 
@@ -39,7 +50,19 @@ class Sockets:
         if self.late:
             return pycurl.SOCKOPT_ERROR
         self._opened.append((fd, os.fstat(fd).st_ino))
+        if self._watched is not None:
+            self.settle()
+            self._watched = os.dup(fd)
         return pycurl.SOCKOPT_OK
+
+    def settle(self) -> None:
+        """Reads `received`, and lets go of the socket, which libcurl may have closed long ago. Idempotent."""
+        if self._watched is None or self._watched < 0:
+            return
+        with socket.socket(fileno=self._watched) as same:
+            self._watched = -1
+            told = same.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+        (self.received,) = struct.unpack_from("=Q", told, _BYTES_RECEIVED_AT)
 
     def part_if_late(self) -> None:
         """Shuts every socket down if the lease is over, so that nothing more leaves through them. Idempotent."""

@@ -176,8 +176,9 @@ class Walk:
         failure = exchange.failure
         if failure is not None and failure.stop is StopReason.HOP_TIMEOUT and remaining < limits.hop_timeout:
             # The walk ran out of time, not the hop. In the first hop nothing else can have used the time up, so there
-            # the proxy keeps the blame for not even connecting.
-            keeps_blame = self._hops == 0 and failure.blame is Blame.PROXY
+            # the failure to even connect through the proxy stays what it is.
+            unconnected = failure.blame in {Blame.PROXY, Blame.UNCLEAR} and not exchange.request_left
+            keeps_blame = self._hops == 0 and unconnected
             failure = replace(failure, stop=self._too_late.stop) if keeps_blame else self._too_late
             return exchange._replace(failure=failure)
         return exchange

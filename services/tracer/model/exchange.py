@@ -40,3 +40,5 @@ class Exchange(NamedTuple):
     tls_version: str
     bytes_received: int
     bytes_sent: int
+    forwarded: bool = False
+    """Whether the proxy forwarded the request, so that the response may be its own."""

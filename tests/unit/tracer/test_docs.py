@@ -1,6 +1,7 @@
 """docs/tracer.md is true: every stop, every reason and every limit stands there as the code has it."""
 
 import re
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -8,8 +9,11 @@ import pytest
 
 from clicktrace.tracer.v1 import tracer_pb2 as pb
 from services.tracer.fetch import response
+from services.tracer.fetch.own_answers import RULES as OWN_ANSWERS
+from services.tracer.fetch.rules import RULES
 from services.tracer.fetch.session import DRAIN_SECONDS
 from services.tracer.follow import html, redirects
+from services.tracer.model.report import Blame
 from services.tracer.model.request import Limits
 from services.tracer.rpc import codec
 from services.tracer.settings import TracerSettings
@@ -19,6 +23,7 @@ STOPS = set(pb.Result.StopReason.DESCRIPTOR.values_by_name)
 SOURCES = (
     "libs/common/target_policy/policy",
     "services/tracer/fetch/failures",
+    "services/tracer/fetch/rules",
     "services/tracer/fetch/session",
     "services/tracer/follow/walk",
     "services/tracer/rpc/servicer",
@@ -41,13 +46,47 @@ def test_every_stop_has_a_row(name: str) -> None:
 
 def test_every_reason_is_explained_and_no_other() -> None:
     said = set(re.findall(r"`(?:[A-Z_]+/)?([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)`", section("Why it ended")))
+    said |= set(re.findall(r"`([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)`", section("Who is blamed for what")))
     known = {
         name
         for source in SOURCES
         for name in re.findall(r'"([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)"', (ROOT / f"{source}.py").read_text())
     }
+    known |= {rule.reason for rule in RULES}
     assert known <= said
     assert said - known - STOPS == {"INVALID_REQUEST"}
+
+
+def blamed() -> str:
+    """Renders the table of the rules; rows that differ in the reason alone are one."""
+    rows: dict[tuple[str, Blame], list[str]] = {}
+    for rule in RULES:
+        rows.setdefault((rule.situation, rule.blame), []).append(f"`{rule.reason}`")
+    lines = ["| what happened | blame | reason |", "|---|---|---|"]
+    lines += [f"| {what} | {blame.name.lower()} | {', '.join(reasons)} |" for (what, blame), reasons in rows.items()]
+    return "\n".join(lines)
+
+
+def own_answers() -> str:
+    """Renders the table of the proxies' own answers."""
+    lines = ["| proxy | its own answer has | source |", "|---|---|---|"]
+    for rule in OWN_ANSWERS:
+        marks = []
+        if rule.header:
+            pattern = rule.value.pattern.decode()
+            marks.append(f"`{rule.header}`" + (f" like `{pattern}`" if pattern else ""))
+        if rule.absent:
+            marks.append(f"no `{rule.absent}`")
+        if len(rule.statuses) < 500:
+            marks.append(f"status {rule.statuses[0]} to {rule.statuses[-1]}")
+        lines.append(f"| {rule.proxy} | {', '.join(marks)} | {rule.source} |")
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("table", [blamed, own_answers])
+def test_the_generated_tables_are_those_of_the_rules(table: Callable[[], str]) -> None:
+    """Paste what it expects into docs/tracer.md when a rule changed."""
+    assert table() in page()
 
 
 def test_the_limits_are_those_of_the_code() -> None:

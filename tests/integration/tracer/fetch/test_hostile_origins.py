@@ -91,7 +91,8 @@ async def test_alt_svc_and_hsts_lead_nowhere_else(client: Client) -> None:
     async with Origin(respond) as origin, ForwardProxy(origin) as proxy:
         walked = await client.trace("http://a.test/start", http_proxy(proxy.port))
     assert walked.stop == "LANDING"
-    assert [request.target for request in origin.requests] == ["http://a.test/start", "http://a.test/end"]
+    assert [request.target for request in origin.requests] == ["/start", "/end"]
+    assert [request.target for request in proxy.requests] == ["a.test:80"]
 
 
 @pytest.mark.parametrize(
