@@ -11,7 +11,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from clicktrace.tracer.v1 import tracer_pb2 as pb
 from libs.common.errors import ClicktraceError, Code
 from libs.common.rpc import status, times
-from tests.integration.tracer.rig import Client, Rig, http_proxy, serving
+from tests.integration.tracer.rig import Client, Rig, Walked, http_proxy, serving
 from tests.support.origin import Origin, Request, Wire, answer, page, redirect
 from tests.support.scripted_proxy import ForwardProxy
 
@@ -310,3 +310,22 @@ async def test_a_body_that_is_no_page_is_not_read(client: Client, headers: list[
         assert len(origin.requests) == 1
     assert walked.stop == "LANDING"
     assert walked.hops[0].error == ""
+
+
+async def test_hops_with_the_longest_urls_are_grouped_without_losing_the_walk(client: Client) -> None:
+    async def respond(request: Request, _wire: Wire) -> bytes:
+        left = int(request.path[1:].partition("?")[0])
+        # Single letters make the most of a message: each parameter costs more than it says.
+        return redirect(f"/{left - 1}?{'a&' * 32_000}") if left else page("landed")
+
+    async with Origin(respond) as origin:
+        walked = Walked()
+        request = pb.TraceRequest(
+            trace_id="t", url=f"http://127.0.0.1:{origin.port}/19", hop_delay=times.to_duration(10)
+        )
+        async for event in client.call(request):
+            walked.hops += [*event.earlier_hops, *([event.hop] if event.HasField("hop") else [])]
+            walked.results += [event.result] if event.HasField("result") else []
+    assert walked.stop == "LANDING"
+    assert [hop.index for hop in walked.hops] == list(range(20))
+    assert all(len(hop.params) == 32_000 for hop in walked.hops[1:])

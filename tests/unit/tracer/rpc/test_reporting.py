@@ -6,13 +6,14 @@ from collections.abc import Sequence
 import pytest
 
 from services.tracer.model.report import Hop, Result, StopReason, Timing
-from services.tracer.rpc.reporting import Report
+from services.tracer.rpc import codec
+from services.tracer.rpc.reporting import GROUP_BYTES, Report
 
 RESULT = Result("http://end.test/", StopReason.LANDING, 2, None, True, (), total_time=0.2, bytes=400)
 
 
-def hop(index: int) -> Hop:
-    return Hop(index, "http://a.test/", 200, "", None, Timing(0.1), "127.0.0.1:80", "1.1", "", 200, (), "", "", ())
+def hop(index: int, url: str = "http://a.test/") -> Hop:
+    return Hop(index, url, 200, "", None, Timing(0.1), "127.0.0.1:80", "1.1", "", 200, (), "", "", ())
 
 
 class Sent:
@@ -93,3 +94,29 @@ async def test_a_report_that_is_cut_off_sends_no_more() -> None:
         await report.hop(hop(0))
     await asyncio.sleep(0.05)
     assert sent.messages == []
+
+
+@pytest.mark.parametrize("delayed", [False, True])
+async def test_hops_that_are_too_large_for_one_message_come_in_several_in_order(delayed: bool) -> None:
+    class Measured(Sent):
+        async def send(self, event: Hop | Result, earlier: Sequence[Hop]) -> None:
+            sizes.append(codec.from_event(event, earlier).ByteSize())
+            await super().send(event, earlier)
+
+    sizes: list[int] = []
+    sent = Measured()
+    if delayed:
+        # All are held back while the first one is on its way.
+        sent.may_go.clear()
+    url = "http://a.test/?" + "x" * 65_000
+    async with Report(sent.send, hop_delay=0.001 if delayed else 60) as report:
+        for index in range(100):
+            await report.hop(hop(index, url))
+            if index == 0 and delayed:
+                await asyncio.sleep(0.05)
+        sent.may_go.set()
+        await report.result(RESULT)
+    assert [index for indexes, _ in sent.messages for index in indexes] == list(range(100))
+    assert [ended for _, ended in sent.messages] == [False] * (len(sent.messages) - 1) + [True]
+    assert max(sizes) < GROUP_BYTES + 70_000
+    assert len(sizes) < 12
