@@ -22,7 +22,7 @@ from typing import Self
 import pycurl
 
 from libs.common.target_policy.policy import TargetPolicy
-from services.tracer.fetch import failures, rules
+from services.tracer.fetch import cookies, failures, rules
 from services.tracer.fetch.driver import Driver, Outcome
 from services.tracer.fetch.failures import Breakdown, Phase
 from services.tracer.fetch.forwarding import ForwardingMemory
@@ -304,6 +304,9 @@ class Session:
         if url.scheme == "https" and collector.tls_version and info(pycurl.APPCONNECT_TIME_T):
             # A reused connection does not tell its TLS version again.
             self._tls_versions[url.origin] = collector.tls_version
+        set_cookies = collector.headers.get(b"set-cookie")
+        if set_cookies:
+            cookies.correct(self._curl, url, set_cookies, time.time())
         dns = connect = None
         if self._proxy is None or self._sockets.count != self._sockets_before:
             # Otherwise the hop used an open connection, and all connections to one proxy have one address.
