@@ -280,6 +280,12 @@ class WalkResult(NamedTuple):
     """Whether any origin may have seen a request."""
     target_host: str = ""
     """The host that a failure was about; empty without a failure."""
+    final_status: int = 0
+    """The HTTP status of the last hop; 0 if it got no response."""
+    forwarded: bool = False
+    """Whether the last response came from a proxy that forwards, so that it may be the proxy's own."""
+    challenged: bool = False
+    """Whether the last response carries the marker of a challenge that keeps robots out."""
 
 
 class Attempt(NamedTuple):

@@ -143,14 +143,19 @@ def _result(result: pb.Result) -> WalkResult:
     stop_reason = pb.Result.StopReason.Name(result.stop_reason)
     final_url = _clean(result.final_url)
     total_time = times.to_seconds(result.total_time)
-    if result.stop_reason in _ENDED_WELL:
-        return WalkResult(final_url, stop_reason, total_time, result.bytes)
-    failure = result.failure
-    return WalkResult(
+    ended = WalkResult(
         final_url,
         stop_reason,
         total_time,
         result.bytes,
+        final_status=result.final_status,
+        forwarded=result.forwarded,
+        challenged=result.challenged,
+    )
+    if result.stop_reason in _ENDED_WELL:
+        return ended
+    failure = result.failure
+    return ended._replace(
         failure_reason=failure.reason or stop_reason,
         # A failure that blames nobody must not count against an IP, and must not be tried again.
         blame=Blame(pb.Failure.Blame.Name(failure.blame)) if failure.blame else Blame.TARGET,

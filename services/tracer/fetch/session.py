@@ -291,6 +291,9 @@ class Session:
         failure = self._aborted
         if failure is None and outcome.code and not (collector.complete and _is_harmless(outcome.code)):
             failure = self._failure(url, outcome)
+        elif failure is None and not outcome.code and not collector.complete:
+            # Closed within the headers, which libcurl takes for the end of a response without a body.
+            failure = self._failure(url, Outcome(pycurl.E_GOT_NOTHING, ""))
         elif outcome.code and collector.use is BodyUse.READ and not collector.body_cut:
             body_error = "BODY_UNDECODABLE" if outcome.code == pycurl.E_BAD_CONTENT_ENCODING else "BODY_TRUNCATED"
         request_left = collector.request_left

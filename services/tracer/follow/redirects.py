@@ -107,6 +107,20 @@ def creates_document(status: int, headers: Headers) -> bool:
     return not (disposition and disposition[0].lower().startswith(b"attachment"))
 
 
+def is_challenge(headers: Headers) -> bool:
+    """Returns whether a response asks the visitor to prove that he is no robot.
+
+    Sources: Cloudflare's documentation of `cf-mitigated`, that of AWS WAF for `x-amzn-waf-action`.
+    """
+    return any(
+        headers.get(name, (b"",))[0].lower() in words
+        for name, words in (
+            (b"cf-mitigated", {b"challenge"}),
+            (b"x-amzn-waf-action", {b"challenge", b"captcha"}),
+        )
+    )
+
+
 def body_plan(status: int, headers: Headers, *, follow_html: bool) -> BodyUse:
     """Returns what the body of a response is used for, once its headers are known."""
     if status in REDIRECT_STATUSES and any(headers.get(b"location", ())):

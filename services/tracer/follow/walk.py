@@ -88,6 +88,7 @@ class Walk:
         self._hops = 0
         self._bytes = 0
         self._target_reached = False
+        self._last: Exchange | None = None
         self._cookie_names: set[str] = set()
         self._referrer: Referrer | None = None
         lease = request.lease_deadline
@@ -185,6 +186,7 @@ class Walk:
 
     def _judge(self, url: Url, exchange: Exchange) -> tuple[Hop, Url | Failure | None]:
         """Returns the hop to report, and either the next URL or why the walk ends: None for a landing."""
+        self._last = exchange
         self._bytes += exchange.bytes_received + exchange.bytes_sent
         self._target_reached = self._target_reached or exchange.request_left
         set_cookies = _cookie_names(exchange.headers)
@@ -250,6 +252,9 @@ class Walk:
             total_time=self._clock() - self._started,
             bytes=self._bytes,
             host=host,
+            final_status=self._last.status if self._last is not None else 0,
+            forwarded=self._last is not None and self._last.forwarded,
+            challenged=self._last is not None and redirects.is_challenge(self._last.headers),
         )
 
 

@@ -117,3 +117,9 @@ class Result(NamedTuple):
     """Bytes received and sent."""
     host: str = ""
     """The host of the final URL; empty if that is not an http or https URL."""
+    final_status: int = 0
+    """The status of the last hop's response; 0 if it got none."""
+    forwarded: bool = False
+    """Whether that response came from a proxy that forwards, so that it may be the proxy's own."""
+    challenged: bool = False
+    """Whether that response carries the marker of a challenge that keeps robots out."""

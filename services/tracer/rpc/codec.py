@@ -239,6 +239,9 @@ def _from_result(result: Result) -> pb.Result:
         params=map(_from_parameter, result.params),
         total_time=times.to_duration(result.total_time),
         bytes=result.bytes,
+        final_status=result.final_status,
+        forwarded=result.forwarded,
+        challenged=result.challenged,
     )
 
 

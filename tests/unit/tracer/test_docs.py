@@ -17,6 +17,7 @@ from services.tracer.model.report import Blame
 from services.tracer.model.request import Limits
 from services.tracer.rpc import codec
 from services.tracer.settings import TracerSettings
+from tests.integration.tracer.heads import HEADS
 
 ROOT = Path(__file__).parents[3]
 STOPS = set(pb.Result.StopReason.DESCRIPTOR.values_by_name)
@@ -83,7 +84,14 @@ def own_answers() -> str:
     return "\n".join(lines)
 
 
-@pytest.mark.parametrize("table", [blamed, own_answers])
+def heads() -> str:
+    """Renders the table of heads that Chromium takes and the tracer does not."""
+    lines = ["| head of a redirect that Chromium follows | the tracer |", "|---|---|"]
+    lines += [f"| {head.what} | `{head.tracer.split(' ')[-1]}` |" for head in HEADS if head.chromium and head.tracer]
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("table", [blamed, own_answers, heads])
 def test_the_generated_tables_are_those_of_the_rules(table: Callable[[], str]) -> None:
     """Paste what it expects into docs/tracer.md when a rule changed."""
     assert table() in page()

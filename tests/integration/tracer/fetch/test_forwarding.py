@@ -56,6 +56,7 @@ async def test_where_no_tunnel_is_opened_the_request_is_forwarded(client: Client
         elsewhere = await client.trace("http://b.test:8080/", named(proxy.port, provider))
         assert [one.target for one in proxy.requests[2:]] == ["http://b.test/", "b.test:8080", "http://b.test:8080/"]
     assert {walked.stop, again.stop, elsewhere.stop} == {"LANDING"}
+    assert all(one.result.forwarded for one in (walked, again, elsewhere))
     assert len(walked.hops) == 1
 
 
@@ -164,6 +165,8 @@ async def test_what_a_forwarding_proxy_says(client: Client, case: str) -> None:
     failure = walked.result.failure
     assert (walked.stop, failure.reason, walked.blame, failure.target_reached) == expected
     assert failure.target_host == "a.test"
+    assert walked.result.forwarded
+    assert walked.result.final_status == walked.hops[0].status
     assert len(walked.hops) == 1
     assert walked.hops[0].next_url == ""
 

@@ -203,3 +203,28 @@ async def test_a_page_that_sets_a_cookie_and_reloads_itself_is_loaded_again_once
         assert walked.stop == "LANDING"
         assert len(walked.hops) == 2
         assert walked.hops[0].next_url == walked.hops[1].url
+
+
+async def test_the_result_says_how_the_last_response_looked(client: Client) -> None:
+    async def respond(request: Request, _wire: Wire) -> bytes:
+        match request.path:
+            case "/start":
+                return redirect("/gone")
+            case "/robot":
+                return answer(403, [("CF-Mitigated", "challenge"), ("Content-Type", "text/html")], b"are you?")
+            case "/loop":
+                return redirect("/loop")
+        return answer(404, [("Content-Type", "text/html")], b"no such page")
+
+    async with Origin(respond) as origin, ForwardProxy(origin) as proxy:
+        via = http_proxy(proxy.port)
+        gone = (await client.trace("http://a.test/start", via)).result
+        robot = (await client.trace("http://a.test/robot", via)).result
+        loop = (await client.trace("http://a.test/loop", via, max_hops=2)).result
+    assert (gone.stop_reason, gone.final_status) == (pb.Result.LANDING, 404)
+    assert (robot.stop_reason, robot.final_status) == (pb.Result.LANDING, 403)
+    assert (loop.stop_reason, loop.final_status) == (pb.Result.MAX_HOPS, 302)
+    assert [result.challenged for result in (gone, robot, loop)] == [False, True, False]
+    assert not any(result.forwarded for result in (gone, robot, loop))
+    unreached = (await client.trace("http://a.test/start", http_proxy(proxy.port))).result
+    assert (unreached.stop_reason, unreached.final_status) == (pb.Result.PROXY_ERROR, 0)

@@ -191,3 +191,19 @@ def test_a_delay_of_a_million_digits_costs_nothing() -> None:
     found = redirects.parse_refresh("9" * 1_000_000 + ";url=/x")
     assert found is not None
     assert found.delay > redirects.LONGEST_DELAY
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ([(b"cf-mitigated", b"challenge")], True),
+        ([(b"cf-mitigated", b"Challenge")], True),
+        ([(b"cf-mitigated", b"")], False),
+        ([(b"x-amzn-waf-action", b"captcha")], True),
+        ([(b"x-amzn-waf-action", b"allow")], False),
+        ([(b"server", b"cloudflare")], False),
+        ([], False),
+    ],
+)
+def test_what_a_challenge_says_of_itself(headers: list[tuple[bytes, bytes]], expected: bool) -> None:
+    assert redirects.is_challenge(by_name(headers)) is expected
