@@ -47,7 +47,10 @@ class Cookie(NamedTuple):
 def correct(curl: pycurl.Curl, url: Url, set_cookies: Sequence[bytes], now: float) -> None:
     """Makes libcurl keep or drop the cookies of a response from `url` as RFC 6265 says; `now` is in Unix seconds."""
     for place, header in enumerate(set_cookies):
-        if _USUAL.fullmatch(header) and header.lower().count(b"expires=") < 2:
+        lower = header.lower()
+        if b"max-age" not in lower and b"expires" not in lower:
+            continue
+        if _USUAL.fullmatch(header) and lower.count(b"expires=") < 2:
             continue
         cookie = parse(header)
         # Of cookies with one name in one response the last one stays.

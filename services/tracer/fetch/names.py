@@ -6,6 +6,9 @@ moment would fail every walk through that proxy for half a minute.
 
 import pycurl
 
+UNRESOLVED = frozenset({pycurl.E_COULDNT_RESOLVE_HOST, pycurl.E_COULDNT_RESOLVE_PROXY})
+"""The CURLcodes of a name without an address."""
+
 _MOST = 10_000
 
 Name = tuple[str, int]
@@ -19,17 +22,17 @@ class MissingNames:
         """Knows of none yet."""
         self._missing: set[Name] = set()
 
-    def forget(self, curl: pycurl.Curl, name: Name) -> None:
-        """Prepares a transfer that connects to `name`, so that a name that was missing is looked up again."""
-        if name in self._missing:
-            self._missing.discard(name)
-            host, port = name
-            curl.setopt(pycurl.RESOLVE, [f"-{host}:{port}"])
+    def forget(self, curl: pycurl.Curl, name: Name) -> bool:
+        """Makes the next transfers of a handle look a missing name up again; returns whether it was missing."""
+        if name not in self._missing:
+            return False
+        self._missing.discard(name)
+        host, port = name
+        curl.setopt(pycurl.RESOLVE, [f"-{host}:{port}"])
+        return True
 
-    def learn(self, curl: pycurl.Curl, name: Name, code: int) -> None:
-        """Records the CURLcode of the transfer; the next one of the handle looks names up as usual."""
-        curl.unsetopt(pycurl.RESOLVE)
-        if code in {pycurl.E_COULDNT_RESOLVE_HOST, pycurl.E_COULDNT_RESOLVE_PROXY}:
-            if len(self._missing) >= _MOST:
-                self._missing.clear()
-            self._missing.add(name)
+    def learn(self, name: Name) -> None:
+        """Records that a transfer ended with one of `UNRESOLVED`."""
+        if len(self._missing) >= _MOST:
+            self._missing.clear()
+        self._missing.add(name)

@@ -51,8 +51,12 @@ def _read() -> Sequence[OwnAnswerRule]:
 
 
 RULES = _read()
+_MARKS = frozenset(rule.header.encode() for rule in RULES)
+_MARKED_STATUSES = frozenset(status for rule in RULES if not rule.header for status in rule.statuses)
 
 
 def is_own_answer(status: int, headers: Headers) -> bool:
     """Returns whether the response to a forwarded request was made by the proxy itself."""
+    if _MARKS.isdisjoint(headers) and status not in _MARKED_STATUSES:
+        return False
     return any(rule.applies(status, headers) for rule in RULES)

@@ -26,7 +26,7 @@ from services.tracer.fetch import cookies, failures, rules
 from services.tracer.fetch.driver import Driver, Outcome
 from services.tracer.fetch.failures import Breakdown, Phase
 from services.tracer.fetch.forwarding import ForwardingMemory
-from services.tracer.fetch.names import MissingNames
+from services.tracer.fetch.names import UNRESOLVED, MissingNames
 from services.tracer.fetch.own_answers import is_own_answer
 from services.tracer.fetch.response import Collector, Plan
 from services.tracer.fetch.sockets import Sockets
@@ -90,11 +90,12 @@ class Session:
         self._collector = Collector(partial(shared.driver.linger, self._curl, DRAIN_SECONDS))
         self._verbose = False
         self._forwarding = False
+        self._tunnelling = False
         self._forwarded_ports: set[int] = set()
         self._extra_headers: tuple[str, ...] = ()
         self._credentials: tuple[bytes, bytes] | None = None
         self._host = ""
-        self._dialled = ("", 0)
+        self._dialled = ("", 0) if proxy is None else (proxy.host, proxy.port)
         self._remote_address = ""
         self._sockets_before = 0
         self._tls_versions: dict[tuple[str, str, int], str] = {}
@@ -131,39 +132,45 @@ class Session:
         self._forwarding = self._knows_forwarding(url)
         self._aim(url, referrer)
         outcome = await self._attempt(timeout, body_limit, plan)
-        left = timeout - (time.perf_counter() - started)
-        if self._tunnel_was_refused(url) and left > 0:
-            self._forwarding = True
-            self._aim(url, referrer)
-            outcome = await self._attempt(left, body_limit, plan)
-            exchange = self._exchange(url, outcome, time.perf_counter() - started)
-            if exchange.failure is None:
-                self._learn_forwarding(url)
-            return exchange
-        return self._exchange(url, outcome, time.perf_counter() - started)
+        if not self._tunnel_was_refused(url):
+            return self._exchange(url, outcome, time.perf_counter() - started)
+        self._forwarding = True
+        self._aim(url, referrer)
+        outcome = await self._attempt(timeout - (time.perf_counter() - started), body_limit, plan)
+        exchange = self._exchange(url, outcome, time.perf_counter() - started)
+        if exchange.failure is None:
+            self._learn_forwarding(url)
+        return exchange
 
     async def _attempt(self, timeout: float, body_limit: int, plan: Plan) -> Outcome:
         self._collector.begin(plan, body_limit)
         self._curl.setopt(pycurl.TIMEOUT_MS, max(1, int(timeout * 1000)))
         if self._aborted is not None:
             return Outcome(pycurl.E_ABORTED_BY_CALLBACK, "")
-        self._shared.missing.forget(self._curl, self._dialled)
+        missing = self._shared.missing
+        renewed = missing.forget(self._curl, self._dialled)
         outcome = await self._driver.perform(self._curl, self._sockets)
-        self._shared.missing.learn(self._curl, self._dialled, outcome.code)
+        if renewed:
+            self._curl.unsetopt(pycurl.RESOLVE)
+        if outcome.code in UNRESOLVED:
+            missing.learn(self._dialled)
         return outcome
-
-    def _may_forward(self, url: Url) -> bool:
-        return self._proxy is not None and not self._socks and url.scheme == "http"
 
     def _knows_forwarding(self, url: Url) -> bool:
         """Returns whether a request is forwarded by its proxy, in absolute form, without trying a tunnel first."""
-        if self._proxy is None or not self._may_forward(url):
+        if self._proxy is None or self._socks or url.scheme != "http":
             return False
-        return url.port in self._forwarded_ports or self._shared.forwarding.forwards(self._proxy, url.port)
+        port = url.port
+        if port in self._forwarded_ports:
+            return True
+        if not self._shared.forwarding.forwards(self._proxy, port):
+            return False
+        self._forwarded_ports.add(port)
+        return True
 
     def _tunnel_was_refused(self, url: Url) -> bool:
         """Returns whether the proxy answered CONNECT for a plain http URL in a way that leaves forwarding to try."""
-        if self._proxy is None or self._forwarding or self._aborted is not None or not self._may_forward(url):
+        if self._forwarding or self._proxy is None or self._socks or url.scheme != "http" or self._aborted is not None:
             return False
         status = self._curl.getinfo(pycurl.HTTP_CONNECTCODE)
         if 200 <= status < 300:
@@ -224,7 +231,6 @@ class Session:
     def _use(self, proxy: Proxy) -> None:
         host = f"[{proxy.host}]" if ":" in proxy.host else proxy.host
         self._curl.setopt(pycurl.SOCKOPTFUNCTION, self._sockets.opened)
-        self._curl.setopt(pycurl.HTTPPROXYTUNNEL, 1)
         self._curl.setopt(pycurl.PROXY, f"{proxy.protocol.value}://{host}:{proxy.port}")
         if proxy.username or proxy.password:
             self._curl.setopt(pycurl.PROXYAUTH, pycurl.HTTPAUTH_BASIC)
@@ -234,23 +240,24 @@ class Session:
     def _aim(self, url: Url, referrer: str) -> None:
         curl = self._curl
         self._host = url.host
-        self._dialled = (url.host, url.port) if self._proxy is None else (self._proxy.host, self._proxy.port)
+        if self._proxy is None:
+            self._dialled = (url.host, url.port)
         self._dial_refused = False
         bare = url.public.partition("#")[0]
         curl.setopt(pycurl.URL, bare)
         # libcurl would leave out an empty query.
         curl.setopt(pycurl.REQUEST_TARGET, bare if self._forwarding else url.request_target)
-        if self._proxy is not None:
-            curl.setopt(pycurl.HTTPPROXYTUNNEL, 0 if self._forwarding else 1)
+        if self._tunnelling is self._forwarding and self._proxy is not None:
+            self._tunnelling = not self._forwarding
+            curl.setopt(pycurl.HTTPPROXYTUNNEL, 1 if self._tunnelling else 0)
         credentials = url.credentials
         if credentials != self._credentials:
             self._credentials = credentials
             self._set_credentials(credentials)
-        extra = (
-            *((f"Referer: {referrer}",) if referrer else ()),
-            # A proxy that caches would give one visitor the redirect of another.
-            *(("Cache-Control: no-cache",) if self._forwarding else ()),
-        )
+        # A proxy that caches would give one visitor the redirect of another.
+        extra = ("Cache-Control: no-cache",) if self._forwarding else ()
+        if referrer:
+            extra = (*extra, f"Referer: {referrer}")
         if extra != self._extra_headers:
             self._extra_headers = extra
             curl.setopt(pycurl.HTTPHEADER, [*self._headers, *extra])

@@ -113,11 +113,8 @@ def is_challenge(headers: Headers) -> bool:
     Sources: Cloudflare's documentation of `cf-mitigated`, that of AWS WAF for `x-amzn-waf-action`.
     """
     return any(
-        headers.get(name, (b"",))[0].lower() in words
-        for name, words in (
-            (b"cf-mitigated", {b"challenge"}),
-            (b"x-amzn-waf-action", {b"challenge", b"captcha"}),
-        )
+        name in headers and headers[name][0].lower() in {b"challenge", b"captcha"}
+        for name in (b"cf-mitigated", b"x-amzn-waf-action")
     )
 
 
