@@ -24,7 +24,8 @@ from libs.common.process.settings import Address
 from libs.common.rpc.server import Server
 from libs.common.target_policy.policy import TargetPolicy
 from services.tracer.fetch.driver import Driver
-from services.tracer.fetch.session import Fetcher, TlsTrust
+from services.tracer.fetch.options import TlsTrust
+from services.tracer.fetch.session import Fetcher
 from services.tracer.follow.walk import Settings, Walk
 from services.tracer.model.report import Result, StopReason
 from services.tracer.model.request import Proxy, TraceRequest

@@ -9,7 +9,8 @@ from libs.common.rpc import tls
 from libs.common.rpc.server import Security, Server
 from libs.common.target_policy.policy import TargetPolicy
 from services.tracer.fetch.driver import Driver
-from services.tracer.fetch.session import Fetcher, TlsTrust
+from services.tracer.fetch.options import TlsTrust
+from services.tracer.fetch.session import Fetcher
 from services.tracer.follow import redirects, walk
 from services.tracer.rpc.servicer import Tracer
 from services.tracer.settings import TracerSettings

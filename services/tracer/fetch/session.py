@@ -13,7 +13,6 @@ import asyncio
 import ipaddress
 import socket
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
@@ -22,11 +21,13 @@ from typing import Self
 import pycurl
 
 from libs.common.target_policy.policy import TargetPolicy
-from services.tracer.fetch import cookies, failures, rules
+from services.tracer.fetch import cookies, failures, options
+from services.tracer.fetch.blame import rules
 from services.tracer.fetch.driver import Driver, Outcome
 from services.tracer.fetch.failures import Breakdown, Phase
 from services.tracer.fetch.forwarding import ForwardingMemory
 from services.tracer.fetch.names import UNRESOLVED, MissingNames
+from services.tracer.fetch.options import TlsTrust
 from services.tracer.fetch.own_answers import is_own_answer
 from services.tracer.fetch.response import Collector, Plan
 from services.tracer.fetch.sockets import Sockets
@@ -38,18 +39,9 @@ from services.tracer.model.request import Policy, Protocol, Proxy
 DRAIN_SECONDS = 0.05
 """Time that an unneeded body may take to arrive before its connection is closed instead of reused."""
 
-_ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 _GREETING_BYTES = 2
 """Length of the first message of a SOCKS5 proxy (RFC 1928 section 3)."""
 _HTTP_VERSIONS = {1: "1.0", 2: "1.1", 3: "2", 30: "3"}
-
-
-@dataclass(frozen=True, slots=True)
-class TlsTrust:
-    """Whose certificates are trusted: a bundle file, or a directory of hashed certificates if there is none."""
-
-    file: str = ""
-    directory: str = ""
 
 
 class Session:
@@ -81,12 +73,7 @@ class Session:
             # thousands of proxies a tenth of the CPU of a walk. Names stay in the cache that all walks share.
             self._share.setopt(pycurl.SH_SHARE, pycurl.LOCK_DATA_DNS)
         self._curl = pycurl.Curl()
-        self._headers = [
-            f"Accept: {_ACCEPT}",
-            *([f"Accept-Language: {policy.accept_language}"] if policy.accept_language else []),
-            # libcurl adds this header for old proxies, and a simple proxy would pass it on to the origin.
-            "Proxy-Connection:",
-        ]
+        self._headers = options.headers(policy)
         self._collector = Collector(partial(shared.driver.linger, self._curl, DRAIN_SECONDS))
         self._verbose = False
         self._forwarding = False
@@ -101,7 +88,13 @@ class Session:
         self._tls_versions: dict[tuple[str, str, int], str] = {}
         self._dial_refused = False
         self._aborted: Failure | None = None
-        self._configure(shared.trust, policy)
+        options.apply(self._curl, self._share, self._collector, policy)
+        options.trust(self._curl, shared.trust)
+        if proxy is None:
+            self._curl.setopt(pycurl.OPENSOCKETFUNCTION, self._open_socket)
+        else:
+            self._curl.setopt(pycurl.SOCKOPTFUNCTION, self._sockets.opened)
+            options.leave_through(self._curl, proxy)
 
     def __enter__(self) -> Self:
         return self
@@ -181,61 +174,6 @@ class Session:
         if self._proxy is not None:
             self._forwarded_ports.add(url.port)
             self._shared.forwarding.forwarded(self._proxy, url.port)
-
-    def _configure(self, trust: TlsTrust, policy: Policy) -> None:
-        curl = self._curl
-        options: Mapping[int, object] = {
-            pycurl.SHARE: self._share,
-            pycurl.NOSIGNAL: 1,
-            # The walk decides about redirects; credentials are set anew for each hop.
-            pycurl.FOLLOWLOCATION: 0,
-            pycurl.PROTOCOLS: pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS,
-            pycurl.HTTP09_ALLOWED: 0,
-            # An empty name enables the cookie engine without reading a file.
-            pycurl.COOKIEFILE: "",
-            # Without zstd, which this libcurl cannot decode.
-            pycurl.ENCODING: "gzip, deflate, br",
-            pycurl.USERAGENT: policy.user_agent.encode(),
-            pycurl.HTTPHEADER: self._headers,
-            pycurl.PROXYHEADER: ["Proxy-Connection:"],
-            pycurl.HEADEROPT: pycurl.HEADER_SEPARATE,
-            pycurl.PREREQFUNCTION: self._collector.before_request,
-            pycurl.HEADERFUNCTION: self._collector.header,
-            pycurl.WRITEFUNCTION: self._collector.body_part,
-            # Called only while VERBOSE is set.
-            pycurl.DEBUGFUNCTION: self._collector.debug,
-            # Always set, so that no environment variable chooses a proxy.
-            pycurl.PROXY: "",
-            pycurl.NOPROXY: "",
-            pycurl.SSL_VERIFYPEER: 0 if policy.allow_insecure_tls else 1,
-            pycurl.SSL_VERIFYHOST: 0 if policy.allow_insecure_tls else 2,
-        }
-        for option, value in options.items():
-            curl.setopt(option, value)
-        for file_option, directory_option in (
-            (pycurl.CAINFO, pycurl.CAPATH),
-            (pycurl.PROXY_CAINFO, pycurl.PROXY_CAPATH),
-        ):
-            if trust.file:
-                # Without a directory libcurl caches the parsed bundle instead of parsing it for every connection.
-                curl.setopt(file_option, trust.file)
-                curl.unsetopt(directory_option)
-            elif trust.directory:
-                curl.unsetopt(file_option)
-                curl.setopt(directory_option, trust.directory)
-        if self._proxy is None:
-            curl.setopt(pycurl.OPENSOCKETFUNCTION, self._open_socket)
-        else:
-            self._use(self._proxy)
-
-    def _use(self, proxy: Proxy) -> None:
-        host = f"[{proxy.host}]" if ":" in proxy.host else proxy.host
-        self._curl.setopt(pycurl.SOCKOPTFUNCTION, self._sockets.opened)
-        self._curl.setopt(pycurl.PROXY, f"{proxy.protocol.value}://{host}:{proxy.port}")
-        if proxy.username or proxy.password:
-            self._curl.setopt(pycurl.PROXYAUTH, pycurl.HTTPAUTH_BASIC)
-            self._curl.setopt(pycurl.PROXYUSERNAME, proxy.username.encode())
-            self._curl.setopt(pycurl.PROXYPASSWORD, proxy.password.encode())
 
     def _aim(self, url: Url, referrer: str) -> None:
         curl = self._curl

@@ -18,7 +18,8 @@ from libs.common.rpc.client import channel
 from libs.common.rpc.server import Server
 from libs.common.target_policy.policy import TargetPolicy
 from services.tracer.fetch.driver import Driver
-from services.tracer.fetch.session import Fetcher, TlsTrust
+from services.tracer.fetch.options import TlsTrust
+from services.tracer.fetch.session import Fetcher
 from services.tracer.follow import walk
 from services.tracer.rpc.servicer import Tracer
 

@@ -9,8 +9,8 @@ import pytest
 
 from clicktrace.tracer.v1 import tracer_pb2 as pb
 from services.tracer.fetch import response
+from services.tracer.fetch.blame.rules import RULES
 from services.tracer.fetch.own_answers import RULES as OWN_ANSWERS
-from services.tracer.fetch.rules import RULES
 from services.tracer.fetch.session import DRAIN_SECONDS
 from services.tracer.follow import html, redirects
 from services.tracer.model.report import Blame
@@ -24,7 +24,7 @@ STOPS = set(pb.Result.StopReason.DESCRIPTOR.values_by_name)
 SOURCES = (
     "libs/common/target_policy/policy",
     "services/tracer/fetch/failures",
-    "services/tracer/fetch/rules",
+    "services/tracer/fetch/blame/rules",
     "services/tracer/fetch/session",
     "services/tracer/follow/walk",
     "services/tracer/rpc/servicer",

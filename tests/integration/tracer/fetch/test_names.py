@@ -16,7 +16,8 @@ from services.tracer.follow import urls
 from services.tracer.model.exchange import BodyUse
 from services.tracer.model.request import Policy, Proxy
 from services.tracer.fetch.driver import Driver
-from services.tracer.fetch.session import Fetcher, TlsTrust
+from services.tracer.fetch.options import TlsTrust
+from services.tracer.fetch.session import Fetcher
 from tests.integration.tracer.rig import OPEN_POLICY
 from tests.support.origin import Origin, page
 from tests.support.scripted_proxy import ForwardProxy

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pycurl
 import pytest
 
+from services.tracer.fetch.blame.rules import RULES, failure_of
 from services.tracer.fetch.failures import Breakdown, Phase
-from services.tracer.fetch.rules import RULES, failure_of
 from services.tracer.model.report import Blame, StopReason
 
 DOWN = Breakdown(
