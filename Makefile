@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+# Compiled code is kept, whatever the environment says: a run and its tests start dozens of processes that load the same.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help run load test test-fast test-peers test-chaos bench-pool bench-click soak bench-tracer bench-capacity bench-console screenshots provision images wheels k8s-check k8s-rules check format proto proto-check proto-image lock \

@@ -1,5 +1,6 @@
 """The board finds a click where it is furthest on, and has room for so many viewers."""
 
+from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
@@ -22,10 +23,13 @@ class Log:
 
 
 class Running:
-    """A click whose trace goes on."""
+    """The clicks whose traces go on: one."""
 
-    def record(self) -> ClickRecord:
-        return RUNNING
+    def record_of(self, click_id: str) -> ClickRecord | None:
+        return RUNNING if click_id == RUNNING.click_id else None
+
+    def under_way(self, most: int) -> Iterator[ClickRecord]:
+        return iter([RUNNING][:most])
 
 
 def board() -> Board:
@@ -35,7 +39,7 @@ def board() -> Board:
             pool=unused,
             feed=unused,
             log=cast("Any", Log()),
-            under_way=lambda: {RUNNING.click_id: Running()},
+            clicks=Running(),
             health=unused,
             offers=lambda _health: Html(""),
         ),
