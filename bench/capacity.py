@@ -39,7 +39,7 @@ from services.gateway.db.clicks import ClickTable
 from services.gateway.model import Answer, Attempt, ClickRecord, ClickStatus, Hop
 from services.pool_manager.db.leases import PostgresLeases
 from services.pool_manager.leasing.service import Ask
-from services.pool_manager.model import Grant, LeaseRequest, Outcome, ReleaseRequest
+from services.pool_manager.model.leases import Grant, LeaseRequest, Outcome, ReleaseRequest
 
 SECONDS = 4.0
 IPS = 100_000

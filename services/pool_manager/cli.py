@@ -18,7 +18,7 @@ from libs.common.rpc.status import from_rpc_error
 from libs.common.rpc.times import to_duration
 from services.pool_manager.inventory.file import Row, read_rows
 from services.pool_manager.inventory.provisioning import MAX_ROWS, RawSpec, check_specs
-from services.pool_manager.model import Provisioned
+from services.pool_manager.model.proxies import Provisioned
 from services.pool_manager.settings import ProvisionSettings
 
 _CALL_SECONDS = 60.0

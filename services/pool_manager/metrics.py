@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from prometheus_client import Counter, Gauge, Histogram
 
 from libs.common.observability.metrics import SECONDS, Bounded, BoundedGauges, exemplar
-from services.pool_manager.model import Grant, LeaseRequest, Outcome, PoolCensus, Released
+from services.pool_manager.model.capacity import PoolCensus
+from services.pool_manager.model.leases import Grant, LeaseRequest, Outcome, Released
 
 _LEASES = Bounded(
     Counter(
@@ -74,11 +75,9 @@ class PoolMetrics:
 
     def counted(self, census: PoolCensus, exhausted_in: Mapping[str, float]) -> None:
         """Shows the pool as it is, and when each country runs out of free IPs, in seconds."""
-        _PROXIES.replace(
-            ((tally.country, tally.provider, tally.state.value), tally.proxies) for tally in census.tallies
-        )
-        for tally in census.tallies:
-            _QUARANTINES.of(tally.provider).inc(tally.quarantined)
+        _PROXIES.replace(((row.country, row.provider, row.state.value), row.proxies) for row in census.rows)
+        for row in census.rows:
+            _QUARANTINES.of(row.provider).inc(row.quarantined)
         _EXHAUSTION.replace(((country,), seconds) for country, seconds in exhausted_in.items())
 
 

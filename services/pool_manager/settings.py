@@ -22,7 +22,7 @@ from libs.common.process.settings import (
     parse_seconds,
 )
 from libs.common.validation.countries import COUNTRIES
-from services.pool_manager.model import Rule
+from services.pool_manager.model.leases import CooldownPolicy
 
 
 def _named(read: Callable[[str], float | str], example: str) -> Callable[[object], object]:
@@ -124,10 +124,10 @@ class PoolSettings(DatabaseSettings, OperatorSettings, ServerSettings):
     """How long running calls get to finish at the end."""
 
     @property
-    def rules(self) -> Mapping[str, Rule]:
+    def rules(self) -> Mapping[str, CooldownPolicy]:
         """The rules of the offers that need not wait for every rest."""
         return {
-            offer: Rule(self.offer_hosts.get(offer, ""), offer in self.reusing_offers)
+            offer: CooldownPolicy(self.offer_hosts.get(offer, ""), offer in self.reusing_offers)
             for offer in {*self.reusing_offers, *self.offer_hosts}
         }
 

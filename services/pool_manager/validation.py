@@ -9,7 +9,14 @@ import re
 
 from libs.common.errors import ClicktraceError, Code, Violation, invalid_request
 from libs.common.validation.countries import country_fault
-from services.pool_manager.model import HeartbeatRequest, LeaseRequest, LeaseToken, NotHeld, Outcome, ReleaseRequest
+from services.pool_manager.model.leases import (
+    HeartbeatRequest,
+    LeaseRequest,
+    LeaseToken,
+    NotHeld,
+    Outcome,
+    ReleaseRequest,
+)
 
 MAX_BATCH = 1000
 MAX_TEXT = 128

@@ -21,7 +21,7 @@ from services.pool_manager.db.leases import PostgresLeases
 from services.pool_manager.db.pool import PostgresPool
 from services.pool_manager.inventory.credentials import Credentials
 from services.pool_manager.leasing.service import Leasing
-from services.pool_manager.model import Protocol, ProxySpec
+from services.pool_manager.model.proxies import Protocol, ProxySpec
 from services.pool_manager.rpc.pool_manager import PoolManagerServicer
 from tests.integration.pool_manager.store import RECORD
 

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 
 from libs.common.errors import Violation
-from services.pool_manager.model import MeasuredLoad
+from services.pool_manager.model.capacity import MeasuredLoad
 
 MAX_LOAD = 1_000_000.0
 """The largest offered load, in erlang, that is computed here."""

@@ -8,7 +8,8 @@ from typing import Protocol
 
 from libs.common.errors import ClicktraceError
 from libs.common.process import logs
-from services.pool_manager.model import Maintained, PoolStatus, Statistics
+from services.pool_manager.model.capacity import PoolStatus, Statistics
+from services.pool_manager.model.operations import Maintained
 
 log = logs.get(__name__)
 

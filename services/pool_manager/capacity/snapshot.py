@@ -8,7 +8,8 @@ from typing import Protocol
 from libs.common.errors import ClicktraceError
 from libs.common.process import logs
 from services.pool_manager.capacity.trend import Trend
-from services.pool_manager.model import PoolCensus, ProxyState
+from services.pool_manager.model.capacity import PoolCensus
+from services.pool_manager.model.proxies import ProxyState
 
 log = logs.get(__name__)
 
@@ -59,10 +60,10 @@ class CensusTaker:
         """Counts now."""
         census = await self._store.census(self._since)
         self._since = census.counted_until
-        available = {tally.country: 0 for tally in census.tallies}
-        for tally in census.tallies:
-            if tally.state is ProxyState.AVAILABLE:
-                available[tally.country] += tally.proxies
+        available = {row.country: 0 for row in census.rows}
+        for row in census.rows:
+            if row.state is ProxyState.AVAILABLE:
+                available[row.country] += row.proxies
         self._trends = {country: self._trends.get(country, Trend()) for country in available}
         moment = census.db_time.timestamp()
         for country, free in available.items():

@@ -8,21 +8,20 @@ from itertools import accumulate
 
 from services.pool_manager.db.session import Row, Session, statement
 from services.pool_manager.leasing.service import Ask
-from services.pool_manager.model import (
-    NO_RULE,
+from services.pool_manager.model.capacity import AvailabilityForecast
+from services.pool_manager.model.leases import (
+    EVERY_COOLDOWN,
     Demand,
     Grant,
     HeartbeatRequest,
     Kept,
     LeaseToken,
     NotHeld,
-    Outlook,
-    Protocol,
-    Proxy,
     Refusal,
     Released,
     ReleaseRequest,
 )
+from services.pool_manager.model.proxies import Protocol, Proxy
 
 _LEASE = statement("lease")
 _OUTLOOK = statement("outlook")
@@ -58,7 +57,7 @@ class PostgresLeases:
         runs = _runs(asks)
         distinct = [ask for run in runs for ask in run]
         requests = [ask.request for ask in distinct]
-        ruled = any(request.rule is not NO_RULE for request in requests)
+        ruled = any(request.policy is not EVERY_COOLDOWN for request in requests)
         rows = await self._lease.fetch(
             _LEASE,
             [request.request_id for request in requests],
@@ -69,25 +68,25 @@ class PostgresLeases:
             _array([claims[request.request_id] for request in requests]),
             _array([ask.repeat_only for ask in distinct]),
             self._cooldown,
-            [request.rule.rest_key for request in requests] if ruled else None,
-            _array([request.rule.reuse for request in requests]) if ruled else None,
+            [request.policy.key for request in requests] if ruled else None,
+            _array([request.policy.reuse for request in requests]) if ruled else None,
             _array(accumulate(map(len, runs))),
             _array(_nonces(len(requests))),
         )
         answers = dict(map(_grant_or_refusal, rows))
         return [answers[ask.request.request_id] for ask in asks]
 
-    async def outlook(self, demand: Demand, count: int) -> Outlook:
+    async def outlook(self, demand: Demand, count: int) -> AvailabilityForecast:
         """Returns when the next `count` IPs come free as things stand."""
         country, offer, rule = demand
-        if rule != NO_RULE:
-            rows = await self._outlook.fetch(_OUTLOOK_UNDER_RULE, country, offer, rule.rest_key, rule.reuse, count)
+        if rule != EVERY_COOLDOWN:
+            rows = await self._outlook.fetch(_OUTLOOK_UNDER_RULE, country, offer, rule.key, rule.reuse, count)
         elif country:
             rows = await self._outlook.fetch(_OUTLOOK, country, count, self._cooldown)
         else:
             rows = await self._outlook.fetch(_OUTLOOK_OF_ANY, count, self._cooldown)
         (row,) = rows
-        return Outlook(
+        return AvailabilityForecast(
             delays=tuple((moment - row["db_time"]).total_seconds() for moment in row["available_at"]),
             least_cooldown=row["least_cooldown"].total_seconds(),
         )
@@ -143,7 +142,7 @@ def _runs(asks: Sequence[Ask]) -> Sequence[Sequence[Ask]]:
     runs: dict[Hashable, list[Ask]] = {}
     for ask in distinct.values():
         # Nearly always a country alone, which is quicker to look up.
-        demand = ask.request.country if ask.request.rule is NO_RULE else ask.request.demand
+        demand = ask.request.country if ask.request.policy is EVERY_COOLDOWN else ask.request.demand
         runs.setdefault((demand, ask.repeat_only), []).append(ask)
     return sorted(runs.values(), key=lambda run: not run[0].request.country)
 

@@ -8,18 +8,18 @@ from decimal import Decimal
 from libs.common.process import logs
 from services.pool_manager.db.session import Pool, Row, change, fetch, statement
 from services.pool_manager.health.prober import Exit, Probe
-from services.pool_manager.model import (
-    Census,
-    LeaseFilter,
-    LeaseInfo,
-    LeasePage,
-    LeaseToken,
-    Maintained,
+from services.pool_manager.model.capacity import (
+    CensusRow,
     MeasuredLoad,
-    NotHeld,
-    Outcome,
     PoolCensus,
     PoolStatus,
+    StateCounts,
+    Statistics,
+    Usage,
+)
+from services.pool_manager.model.leases import LeaseFilter, LeaseInfo, LeasePage, LeaseToken, NotHeld, Outcome, Revoked
+from services.pool_manager.model.operations import AuditEntry, Maintained
+from services.pool_manager.model.proxies import (
     Protocol,
     Provisioned,
     Proxy,
@@ -29,11 +29,6 @@ from services.pool_manager.model import (
     ProxyPage,
     ProxySpec,
     ProxyState,
-    ProxyTally,
-    Record,
-    Revoked,
-    Statistics,
-    Usage,
 )
 
 log = logs.get(__name__)
@@ -66,7 +61,7 @@ class PostgresPool:
         self._cooldown = timedelta(seconds=cooldown)
         self._retention = timedelta(seconds=retention)
 
-    async def provision(self, specs: Sequence[ProxySpec], record: Record | None) -> Provisioned:
+    async def provision(self, specs: Sequence[ProxySpec], record: AuditEntry | None) -> Provisioned:
         """Adds proxies or updates those that exist; all or nothing. Without a record it only counts."""
         row = await self._change(
             _PROVISION,
@@ -87,7 +82,7 @@ class PostgresPool:
         rows = await fetch(self._pool, _STATUS, country)
         countries = tuple(_census(row) for row in rows if row["country"] is not None)
         moments = [census.next_available for census in countries if census.next_available is not None]
-        total = Census(
+        total = StateCounts(
             country=country,
             total=sum(census.total for census in countries),
             available=sum(census.available for census in countries),
@@ -102,12 +97,12 @@ class PostgresPool:
     async def census(self, since: datetime | None) -> PoolCensus:
         """Counts the pool by country, provider and state, and the quarantines after a moment; None counts none."""
         rows = await fetch(self._pool, _CENSUS, since)
-        tallies = (
-            ProxyTally(row["country"], row["provider"], ProxyState(row["state"]), row["proxies"], row["quarantined"])
+        counted = (
+            CensusRow(row["country"], row["provider"], ProxyState(row["state"]), row["proxies"], row["quarantined"])
             for row in rows
             if row["country"] is not None
         )
-        return PoolCensus(tuple(tallies), rows[0]["db_time"], rows[0]["counted_until"])
+        return PoolCensus(tuple(counted), rows[0]["db_time"], rows[0]["counted_until"])
 
     async def select(self, chosen: ProxyFilter) -> Sequence[int]:
         """Returns the ids of the proxies that a filter chooses, ascending."""
@@ -118,12 +113,12 @@ class PostgresPool:
         rows = await fetch(self._pool, _PROXIES, *_values(chosen), after, count)
         return ProxyPage(tuple(_proxy_info(row) for row in rows if row["id"] is not None), rows[0]["db_time"])
 
-    async def update(self, proxy_ids: Sequence[int], action: ProxyAction, record: Record | None) -> tuple[int, int]:
+    async def update(self, proxy_ids: Sequence[int], action: ProxyAction, record: AuditEntry | None) -> tuple[int, int]:
         """Changes proxies; returns how many there are, and how many were not as asked already."""
         row = await self._change(_UPDATE, proxy_ids, action.value, record is None, record=record, results=("changed",))
         return row["matched"], row["changed"]
 
-    async def delete(self, proxy_ids: Sequence[int], *, revoke: bool, record: Record | None) -> tuple[int, int]:
+    async def delete(self, proxy_ids: Sequence[int], *, revoke: bool, record: AuditEntry | None) -> tuple[int, int]:
         """Removes proxies unless one is under a live lease and `revoke` is not set; returns all, and those leased."""
         row = await self._change(
             _DELETE, proxy_ids, revoke, record is None, record=record, results=("removed", "revoked")
@@ -147,14 +142,14 @@ class PostgresPool:
         )
         return LeasePage(tuple(_lease_info(row) for row in rows if row["fence"] is not None), rows[0]["db_time"])
 
-    async def revoke(self, token: LeaseToken, record: Record | None) -> Revoked | NotHeld:
+    async def revoke(self, token: LeaseToken, record: AuditEntry | None) -> Revoked | NotHeld:
         """Takes a live lease from its holder; without a record it only tells what it would do."""
         row = await self._change(_REVOKE, *token, self._cooldown, record is None, record=record, results=("revoked",))
         if row["verdict"] == "UNKNOWN":
             return NotHeld.UNKNOWN
         return Revoked(row["verdict"] == "REVOKED", row["available_at"])
 
-    async def _change(self, name: str, *args: object, record: Record | None, results: Sequence[str]) -> Row:
+    async def _change(self, name: str, *args: object, record: AuditEntry | None, results: Sequence[str]) -> Row:
         """Changes something, and records it with those of the `results` that are not 0; unless all of them are."""
 
         def done(row: Row) -> dict[str, int]:
@@ -291,9 +286,9 @@ def _statistics(row: Row) -> Statistics:
     )
 
 
-def _census(row: Row) -> Census:
+def _census(row: Row) -> StateCounts:
     next_available = row["next_available_at"]
-    return Census(
+    return StateCounts(
         country=row["country"],
         total=row["total"],
         available=row["available"],

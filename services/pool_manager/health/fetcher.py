@@ -9,7 +9,7 @@ import pycurl
 
 from libs.common.process import logs
 from services.pool_manager.health.prober import Exit
-from services.pool_manager.model import Protocol, Proxy
+from services.pool_manager.model.proxies import Protocol, Proxy
 
 log = logs.get(__name__)
 

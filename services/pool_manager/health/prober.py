@@ -9,7 +9,7 @@ from typing import Protocol
 from libs.common.errors import ClicktraceError
 from libs.common.process import logs
 from services.pool_manager.inventory.credentials import Credentials
-from services.pool_manager.model import Proxy
+from services.pool_manager.model.proxies import Proxy
 
 log = logs.get(__name__)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from libs.common.process import logs
-from services.pool_manager.model import Proxy
+from services.pool_manager.model.proxies import Proxy
 
 log = logs.get(__name__)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from libs.common.errors import Violation, invalid_request
 from libs.common.process.settings import Address
 from services.pool_manager.inventory.credentials import is_provider
-from services.pool_manager.model import Protocol, ProxySpec
+from services.pool_manager.model.proxies import Protocol, ProxySpec
 from services.pool_manager.validation import check_country, check_span
 
 MAX_ROWS = 10_000

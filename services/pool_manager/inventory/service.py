@@ -6,23 +6,10 @@ from typing import Protocol
 
 from libs.common.errors import ClicktraceError, Code, Violation, invalid_request
 from services.pool_manager.capacity import erlang, maintenance
-from services.pool_manager.model import (
-    LeaseFilter,
-    LeasePage,
-    LeaseToken,
-    Maintained,
-    MeasuredLoad,
-    NotHeld,
-    PoolStatus,
-    Provisioned,
-    ProxyAction,
-    ProxyFilter,
-    ProxyPage,
-    ProxySpec,
-    Record,
-    Revoked,
-    Statistics,
-)
+from services.pool_manager.model.capacity import MeasuredLoad, PoolStatus, Statistics
+from services.pool_manager.model.leases import LeaseFilter, LeasePage, LeaseToken, NotHeld, Revoked
+from services.pool_manager.model.operations import AuditEntry, Maintained
+from services.pool_manager.model.proxies import Provisioned, ProxyAction, ProxyFilter, ProxyPage, ProxySpec
 from services.pool_manager.validation import not_held
 
 # A change holds the rows it changes; in bites of this size a heartbeat that wants one of them waits some milliseconds.
@@ -36,7 +23,7 @@ class PoolStore(Protocol):
     Raises UNAVAILABLE/DATABASE_UNAVAILABLE when the database does not answer.
     """
 
-    async def provision(self, specs: Sequence[ProxySpec], record: Record | None) -> Provisioned:
+    async def provision(self, specs: Sequence[ProxySpec], record: AuditEntry | None) -> Provisioned:
         """Adds proxies or updates those that exist, all or nothing."""
         ...
 
@@ -52,11 +39,11 @@ class PoolStore(Protocol):
         """Returns up to `count` proxies in order of their ids, from behind the id `after` on."""
         ...
 
-    async def update(self, proxy_ids: Sequence[int], action: ProxyAction, record: Record | None) -> tuple[int, int]:
+    async def update(self, proxy_ids: Sequence[int], action: ProxyAction, record: AuditEntry | None) -> tuple[int, int]:
         """Changes proxies; returns how many there are, and how many were not as asked already."""
         ...
 
-    async def delete(self, proxy_ids: Sequence[int], *, revoke: bool, record: Record | None) -> tuple[int, int]:
+    async def delete(self, proxy_ids: Sequence[int], *, revoke: bool, record: AuditEntry | None) -> tuple[int, int]:
         """Removes proxies unless one is under a live lease and `revoke` is not set; returns all, and those leased."""
         ...
 
@@ -64,7 +51,7 @@ class PoolStore(Protocol):
         """Returns up to `count` leases, newest first, from before the fence `before` on."""
         ...
 
-    async def revoke(self, token: LeaseToken, record: Record | None) -> Revoked | NotHeld:
+    async def revoke(self, token: LeaseToken, record: AuditEntry | None) -> Revoked | NotHeld:
         """Takes a live lease from its holder."""
         ...
 
@@ -92,7 +79,7 @@ class Operating:
 
     async def provision(self, actor: str, specs: Sequence[ProxySpec], *, dry_run: bool) -> Provisioned:
         """Adds proxies or updates those that exist, all or nothing."""
-        return await self._store.provision(specs, None if dry_run else Record(actor, "PROVISION", {}))
+        return await self._store.provision(specs, None if dry_run else AuditEntry(actor, "PROVISION", {}))
 
     async def update(
         self, actor: str, proxy_ids: Sequence[int], chosen: ProxyFilter, action: ProxyAction, *, dry_run: bool
@@ -102,7 +89,7 @@ class Operating:
         selected = await self._select(proxy_ids, chosen)
         for start in range(0, len(selected), _BITE):
             bite = selected[start : start + _BITE]
-            record = Record(actor, action.value, {**_selection(chosen), "proxy_ids": bite})
+            record = AuditEntry(actor, action.value, {**_selection(chosen), "proxy_ids": bite})
             some, others = await self._store.update(bite, action, None if dry_run else record)
             matched += some
             changed += others
@@ -116,7 +103,7 @@ class Operating:
         Raises FAILED_PRECONDITION/PROXY_IN_USE, and removes nothing, under a live lease unless `revoke` is set.
         """
         selected = await self._select(proxy_ids, chosen)
-        record = Record(actor, "DELETE", {**_selection(chosen), "proxy_ids": selected[:_BITE]})
+        record = AuditEntry(actor, "DELETE", {**_selection(chosen), "proxy_ids": selected[:_BITE]})
         deleted, live = await self._store.delete(selected, revoke=revoke, record=None if dry_run else record)
         if live and not revoke:
             raise ClicktraceError(
@@ -128,7 +115,7 @@ class Operating:
 
     async def revoke(self, actor: str, token: LeaseToken, *, dry_run: bool) -> Revoked:
         """Takes a live lease from its holder; raises NOT_FOUND/UNKNOWN_LEASE for one that was never granted."""
-        record = Record(actor, "REVOKE", {"proxy_id": token.proxy_id, "fence": token.fence})
+        record = AuditEntry(actor, "REVOKE", {"proxy_id": token.proxy_id, "fence": token.fence})
         done = await self._store.revoke(token, None if dry_run else record)
         if isinstance(done, NotHeld):
             raise not_held(done)

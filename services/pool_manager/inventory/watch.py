@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from services.pool_manager.model import PoolStatus, ProxyFilter, ProxyInfo, ProxyPage
+from services.pool_manager.model.capacity import PoolStatus
+from services.pool_manager.model.proxies import ProxyFilter, ProxyInfo, ProxyPage
 
 _PAGE = 1000
 # Reading a pool of a million takes seconds; watching is to take a fifth of one connection's time at most.

@@ -15,7 +15,8 @@ from typing import Protocol
 
 from libs.common.errors import ClicktraceError
 from libs.common.process import logs
-from services.pool_manager.model import LeaseRequest, Usage
+from services.pool_manager.model.capacity import Usage
+from services.pool_manager.model.leases import LeaseRequest
 
 log = logs.get(__name__)
 

@@ -6,7 +6,7 @@ Only leases for a click are logged, so that a click can be followed through all 
 
 from libs.common.errors import ClicktraceError
 from libs.common.process import logs
-from services.pool_manager.model import Grant, LeaseRequest, Released, ReleaseRequest
+from services.pool_manager.model.leases import Grant, LeaseRequest, Released, ReleaseRequest
 
 log = logs.get(__name__)
 

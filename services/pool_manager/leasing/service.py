@@ -33,7 +33,8 @@ from services.pool_manager.leasing import lease_log
 from services.pool_manager.leasing.bulk import Bulk
 from services.pool_manager.leasing.fair_share import Shares
 from services.pool_manager.leasing.wait_queue import NoTurn, OutlookStore, WaitingRoom
-from services.pool_manager.model import (
+from services.pool_manager.model.leases import (
+    CooldownPolicy,
     Grant,
     HeartbeatRequest,
     Kept,
@@ -44,7 +45,6 @@ from services.pool_manager.model import (
     Refusal,
     Released,
     ReleaseRequest,
-    Rule,
 )
 from services.pool_manager.validation import not_held
 
@@ -136,7 +136,7 @@ class Leasing:
         shares: Shares | None = None,
         weights: Mapping[str, float] | None = None,
         fallbacks: Mapping[str, Sequence[str]] | None = None,
-        rules: Mapping[str, Rule] | None = None,
+        rules: Mapping[str, CooldownPolicy] | None = None,
     ) -> None:
         """Prepares leasing over a store.
 
@@ -278,8 +278,8 @@ class Leasing:
         return answer if isinstance(answer, Grant) else await self._after_refusal(request, answer, limit)
 
     def _ruled(self, request: LeaseRequest) -> LeaseRequest:
-        rule = self._rules.get(request.offer)
-        return request if rule is None else request._replace(rule=rule)
+        policy = self._rules.get(request.offer)
+        return request if rule is None else request._replace(policy=rule)
 
     async def _after_refusal(self, request: LeaseRequest, refusal: Refusal, limit: float) -> Grant:
         """Does what else can be done for a request that was refused: falls back on another country, and waits."""

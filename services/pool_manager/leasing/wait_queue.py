@@ -20,7 +20,8 @@ from typing import Protocol, Self
 
 from libs.common.errors import ClicktraceError
 from libs.common.process import logs
-from services.pool_manager.model import Demand, Grant, LeaseRequest, Outlook, Refusal
+from services.pool_manager.model.capacity import AvailabilityForecast
+from services.pool_manager.model.leases import Demand, Grant, LeaseRequest, Refusal
 
 log = logs.get(__name__)
 
@@ -38,7 +39,7 @@ Attempt = Callable[[LeaseRequest], Awaitable[Grant | Refusal]]
 class OutlookStore(Protocol):
     """Where it is known when IPs come free."""
 
-    async def outlook(self, demand: Demand, count: int) -> Outlook:
+    async def outlook(self, demand: Demand, count: int) -> AvailabilityForecast:
         """Returns when the next `count` IPs come free as things stand."""
         ...
 
@@ -95,7 +96,7 @@ class _Line:
         self.leave(waiter)
         waiter.answer.set_result(grant)
 
-    def look(self, outlook: Outlook, now: float) -> None:
+    def look(self, outlook: AvailabilityForecast, now: float) -> None:
         """Takes in a new outlook that was read at `now`."""
         self.due = [now + delay for delay in outlook.delays]
         self.least_cooldown = outlook.least_cooldown

@@ -11,17 +11,9 @@ from libs.common.errors import Violation
 from libs.common.rpc.times import to_datetime, to_duration, to_seconds, to_timestamp
 from services.pool_manager.capacity.erlang import Estimate, Load, PartialLoad
 from services.pool_manager.inventory.provisioning import RawSpec
-from services.pool_manager.model import (
-    Census,
-    LeaseFilter,
-    LeaseInfo,
-    PoolStatus,
-    ProxyAction,
-    ProxyFilter,
-    ProxyInfo,
-    ProxyState,
-    Statistics,
-)
+from services.pool_manager.model.capacity import PoolStatus, StateCounts, Statistics
+from services.pool_manager.model.leases import LeaseFilter, LeaseInfo
+from services.pool_manager.model.proxies import ProxyAction, ProxyFilter, ProxyInfo, ProxyState
 from services.pool_manager.validation import check_country, check_name
 
 _PROTOCOLS: dict[int, str] = {
@@ -109,7 +101,7 @@ def partial_load(message: pool_pb2.EstimatePoolSizeRequest) -> PartialLoad:
     )
 
 
-def pool_status(census: Census) -> pool_pb2.PoolStatus:
+def pool_status(census: StateCounts) -> pool_pb2.PoolStatus:
     """Writes the count of a country."""
     return pool_pb2.PoolStatus(
         country=census.country,

@@ -14,7 +14,7 @@ from services.pool_manager import validation
 from services.pool_manager.inventory.provisioning import check_specs
 from services.pool_manager.inventory.service import Operating, PoolStore, check_selection
 from services.pool_manager.inventory.watch import watch
-from services.pool_manager.model import LeaseToken, NotHeld
+from services.pool_manager.model.leases import LeaseToken, NotHeld
 from services.pool_manager.rpc import codec
 
 FULL_NAME = pool_pb2.DESCRIPTOR.services_by_name["PoolAdmin"].full_name

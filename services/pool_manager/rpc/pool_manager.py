@@ -14,15 +14,8 @@ from libs.common.rpc.times import put_moment, to_seconds
 from services.pool_manager import validation
 from services.pool_manager.inventory.credentials import Credentials
 from services.pool_manager.leasing.service import Leasing
-from services.pool_manager.model import (
-    Grant,
-    HeartbeatRequest,
-    Kept,
-    LeaseRequest,
-    Protocol,
-    Released,
-    ReleaseRequest,
-)
+from services.pool_manager.model.leases import Grant, HeartbeatRequest, Kept, LeaseRequest, Released, ReleaseRequest
+from services.pool_manager.model.proxies import Protocol
 
 FULL_NAME = pool_pb2.DESCRIPTOR.services_by_name["PoolManager"].full_name
 

@@ -26,7 +26,7 @@ from services.pool_manager.inventory.credentials import Credentials
 from services.pool_manager.leasing.fair_share import Shares
 from services.pool_manager.leasing.service import Leasing
 from services.pool_manager.metrics import PoolMetrics
-from services.pool_manager.model import Rule
+from services.pool_manager.model.leases import CooldownPolicy
 from services.pool_manager.rpc import pool_admin, pool_manager
 from services.pool_manager.rpc.pool_admin import PoolAdminServicer
 from services.pool_manager.rpc.pool_manager import PoolManagerServicer
@@ -70,7 +70,7 @@ async def serve_in_process(
     weights: Mapping[str, float] | None = None,
     fallbacks: Mapping[str, Sequence[str]] | None = None,
     reserve: float = 0.0,
-    rules: Mapping[str, Rule] | None = None,
+    rules: Mapping[str, CooldownPolicy] | None = None,
     own_address: Address | None = None,
 ) -> AsyncIterator[Manager]:
     """Serves over the database at `url` in this process, on a free port."""

@@ -11,7 +11,7 @@ import asyncpg
 from services.pool_manager.db.leases import PostgresLeases
 from services.pool_manager.db.pool import PostgresPool
 from services.pool_manager.leasing.service import Ask
-from services.pool_manager.model import (
+from services.pool_manager.model.leases import (
     Grant,
     HeartbeatRequest,
     Kept,
@@ -19,16 +19,15 @@ from services.pool_manager.model import (
     LeaseToken,
     NotHeld,
     Outcome,
-    Protocol,
-    ProxySpec,
-    Record,
     Refusal,
     Released,
     ReleaseRequest,
 )
+from services.pool_manager.model.operations import AuditEntry
+from services.pool_manager.model.proxies import Protocol, ProxySpec
 
 Pool = asyncpg.Pool
-RECORD = Record("test", "PROVISION", {})
+RECORD = AuditEntry("test", "PROVISION", {})
 
 
 def request(

@@ -13,7 +13,7 @@ from libs.common.postgres import database as connections
 from services.pool_manager.capacity.snapshot import CensusTaker
 from services.pool_manager.db.pool import PostgresPool
 from services.pool_manager.metrics import PoolMetrics
-from services.pool_manager.model import PoolCensus
+from services.pool_manager.model.capacity import PoolCensus
 from tests.integration.pool_manager.rig import Manager, serve_in_process
 
 
@@ -109,7 +109,7 @@ async def test_the_pool_is_shown_by_state_and_each_quarantine_is_counted_once(da
         taker = CensusTaker(PostgresPool(pool, cooldown=0.0, retention=86_400), observer)
         await taker.once()
         assert observer.last is not None
-        assert observer.last.tallies == ()
+        assert observer.last.rows == ()
         await manager.provision(3)
         quarantines = Change("clicktrace_pool_quarantines_total", provider="default")
         await taker.once()

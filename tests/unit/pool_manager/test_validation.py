@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from libs.common.errors import ClicktraceError, Code
 from services.pool_manager import validation
-from services.pool_manager.model import LeaseToken, Outcome, ReleaseRequest
+from services.pool_manager.model.leases import LeaseToken, Outcome, ReleaseRequest
 
 NONCE = "0123456789abcdef0123456789abcdef"
 TOKEN = LeaseToken(7, 42, NONCE)

@@ -16,7 +16,8 @@ from services.pool_manager.capacity.maintenance import Tally
 from services.pool_manager.db.leases import PostgresLeases
 from services.pool_manager.db.pool import PostgresPool
 from services.pool_manager.inventory.service import Operating
-from services.pool_manager.model import Maintained, Outcome
+from services.pool_manager.model.leases import Outcome
+from services.pool_manager.model.operations import Maintained
 from tests.integration.pool_manager.rig import Manager
 from tests.integration.pool_manager.store import Pool, lease, provision, release, rows, until
 

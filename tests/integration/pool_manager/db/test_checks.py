@@ -4,7 +4,7 @@ import asyncpg
 import pytest
 
 from services.pool_manager.db.leases import PostgresLeases
-from services.pool_manager.model import Released
+from services.pool_manager.model.leases import Released
 from tests.integration.pool_manager.store import Pool, lease, release
 
 BAD = {

@@ -11,7 +11,7 @@ import pytest
 from services.pool_manager.db.leases import PostgresLeases
 from services.pool_manager.db.pool import PostgresPool
 from services.pool_manager.leasing.service import Ask
-from services.pool_manager.model import (
+from services.pool_manager.model.leases import (
     Grant,
     HeartbeatRequest,
     Kept,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from services.pool_manager.db.leases import PostgresLeases
-from services.pool_manager.model import Grant, Outcome, Refusal
+from services.pool_manager.model.leases import Grant, Outcome, Refusal
 from tests.integration.pool_manager.store import Pool, lease, release, rows, try_lease, until
 
 DOCUMENT = Path(__file__).with_name("quick-start.md")

@@ -10,7 +10,7 @@ import pytest
 
 from libs.common.postgres.migrate import migrate
 from services.pool_manager.db.leases import PostgresLeases
-from services.pool_manager.model import Grant, LeaseToken, Outcome, Refusal
+from services.pool_manager.model.leases import Grant, LeaseToken, Outcome, Refusal
 from tests.integration.pool_manager.store import release, try_lease
 
 PACKAGE = "services.pool_manager.db.migrations"

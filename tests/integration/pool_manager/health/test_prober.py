@@ -19,7 +19,8 @@ from services.pool_manager.db.pool import PostgresPool
 from services.pool_manager.health.fetcher import ProbeFetcher, read_exit
 from services.pool_manager.health.prober import Exit, Prober
 from services.pool_manager.inventory.credentials import Credentials
-from services.pool_manager.model import Grant, Outcome, Protocol, ProxySpec, Refusal
+from services.pool_manager.model.leases import Grant, Outcome, Refusal
+from services.pool_manager.model.proxies import Protocol, ProxySpec
 from tests.integration.pool_manager.store import RECORD, Pool, lease, release, rows, try_lease
 
 SECRET = ProxyCredentials("customer", "s3cret")

@@ -14,16 +14,16 @@ from hypothesis import strategies as st
 
 from services.pool_manager.db.leases import PostgresLeases
 from services.pool_manager.leasing.service import Ask
-from services.pool_manager.model import NO_RULE, Grant, LeaseRequest, LeaseToken, Rule
+from services.pool_manager.model.leases import EVERY_COOLDOWN, CooldownPolicy, Grant, LeaseRequest, LeaseToken
 
 IPS = {"us": 5, "gb": 2}
 RULES = (
-    NO_RULE,
-    NO_RULE,
-    NO_RULE,
-    Rule(reuse=True),
-    Rule(rest_key="a.example"),
-    Rule(rest_key="b.example", reuse=True),
+    EVERY_COOLDOWN,
+    EVERY_COOLDOWN,
+    EVERY_COOLDOWN,
+    CooldownPolicy(reuse=True),
+    CooldownPolicy(key="a.example"),
+    CooldownPolicy(key="b.example", reuse=True),
 )
 NAMES = "abcdefgh"
 # What each name asks for, and two groups in which some of them ask, some more than once.
@@ -43,9 +43,9 @@ def test_each_request_of_a_group_gets_what_it_asked_for(database: str) -> None:
 
         @settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
         @given(DEMANDS, GROUPS)
-        def check(demands: Sequence[tuple[str, Rule]], groups: Sequence[Sequence[tuple[str, bool]]]) -> None:
+        def check(demands: Sequence[tuple[str, CooldownPolicy]], groups: Sequence[Sequence[tuple[str, bool]]]) -> None:
             requests = {
-                name: LeaseRequest(name, country, f"offer-{name}", f"holder-{name}", 100.0 + place, 0.0, rule=rule)
+                name: LeaseRequest(name, country, f"offer-{name}", f"holder-{name}", 100.0 + place, 0.0, policy=rule)
                 for place, (name, (country, rule)) in enumerate(zip(NAMES, demands, strict=True))
             }
             runner.run(lease_groups(store, connection, requests, groups))
@@ -99,5 +99,5 @@ async def lease_groups(
         assert (row["fence"], row["nonce"].hex, row["request_id"]) == (token.fence, token.nonce, name)
         assert (row["offer"], row["holder"], row["claims"]) == (request.offer, request.holder, claims[name])
         assert row["expires_at"] - row["granted_at"] == timedelta(seconds=request.ttl)
-        assert (row["rest_key"], row["reusable"]) == (request.rule.rest_key, request.rule.reuse)
+        assert (row["rest_key"], row["reusable"]) == (request.policy.key, request.policy.reuse)
         assert request.country in ("", row["country"])

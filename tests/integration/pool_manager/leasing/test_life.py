@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 
 from services.pool_manager.db.leases import PostgresLeases
 from services.pool_manager.leasing.service import Ask
-from services.pool_manager.model import (
+from services.pool_manager.model.leases import (
     Grant,
     HeartbeatRequest,
     Kept,

@@ -14,27 +14,27 @@ from libs.common.rpc.times import to_duration
 from services.pool_manager.db.leases import PostgresLeases
 from services.pool_manager.db.pool import PostgresPool
 from services.pool_manager.leasing.service import Ask
-from services.pool_manager.model import Grant, LeaseRequest, Refusal, Rule
+from services.pool_manager.model.leases import CooldownPolicy, Grant, LeaseRequest, Refusal
 from tests.integration.pool_manager.rig import Manager, serve_in_process
 from tests.integration.pool_manager.store import Pool, provision, release, rows, until
 
-REUSE = Rule(reuse=True)
-HOST_A = Rule(rest_key="a.example")
-HOST_B = Rule(rest_key="b.example")
-NONE = Rule()
+REUSE = CooldownPolicy(reuse=True)
+HOST_A = CooldownPolicy(key="a.example")
+HOST_B = CooldownPolicy(key="b.example")
+NONE = CooldownPolicy()
 
 _numbers = itertools.count()
 
 
 async def ask(
-    store: PostgresLeases, offer: str, rule: Rule = NONE, *, ttl: float = 30.0, country: str = "us"
+    store: PostgresLeases, offer: str, rule: CooldownPolicy = NONE, *, ttl: float = 30.0, country: str = "us"
 ) -> Grant | Refusal:
-    request = LeaseRequest(f"{offer}-{next(_numbers)}", country, offer, "test", ttl, 0.0, rule=rule)
+    request = LeaseRequest(f"{offer}-{next(_numbers)}", country, offer, "test", ttl, 0.0, policy=rule)
     (answer,) = await store.lease([Ask(request, repeat_only=False)])
     return answer
 
 
-async def use(store: PostgresLeases, offer: str, rule: Rule = NONE) -> Grant:
+async def use(store: PostgresLeases, offer: str, rule: CooldownPolicy = NONE) -> Grant:
     """Leases an IP that must be there, and releases it."""
     grant = await ask(store, offer, rule)
     assert isinstance(grant, Grant), grant

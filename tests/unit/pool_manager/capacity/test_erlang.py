@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from libs.common.errors import Violation
 from services.pool_manager.capacity.erlang import Load, PartialLoad, estimate, ips_for, loss, rule_of_thumb
-from services.pool_manager.model import MeasuredLoad
+from services.pool_manager.model.capacity import MeasuredLoad
 
 
 def by_definition(ips: int, erlang: Fraction) -> Fraction:

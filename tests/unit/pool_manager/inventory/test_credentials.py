@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from services.pool_manager.inventory.credentials import BrokenSecretError, Credentials, Secret
-from services.pool_manager.model import Protocol, Proxy
+from services.pool_manager.model.proxies import Protocol, Proxy
 
 
 def proxy(provider: str = "luna") -> Proxy:

@@ -5,7 +5,7 @@ import pytest
 from libs.common.errors import ClicktraceError
 from libs.common.process.settings import Address
 from services.pool_manager.inventory.provisioning import RawSpec, check_specs
-from services.pool_manager.model import Protocol, ProxySpec
+from services.pool_manager.model.proxies import Protocol, ProxySpec
 
 OWN = Address("10.0.0.1", 50051)
 
