@@ -279,7 +279,7 @@ class Leasing:
 
     def _ruled(self, request: LeaseRequest) -> LeaseRequest:
         policy = self._rules.get(request.offer)
-        return request if rule is None else request._replace(policy=rule)
+        return request if policy is None else request._replace(policy=policy)
 
     async def _after_refusal(self, request: LeaseRequest, refusal: Refusal, limit: float) -> Grant:
         """Does what else can be done for a request that was refused: falls back on another country, and waits."""
