@@ -11,8 +11,8 @@ from tests.support.system import System, state_directory
 MAX_WAIT = 2.0
 # Longer than any visitor waits: who finds no IP is told so at once.
 COOLDOWN = 60.0
-# All visitors of these tests come from one address, in quick succession.
-ONE_FOR_ALL = {"GATEWAY_CLIENT_BURST": "1000"}
+# Shares are judged by a count that is up to a second old, in which IPs whose cooldown a test has just ended are busy.
+WITHOUT_SHARES = {"POOL_RESERVE": "0"}
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +26,7 @@ def sink() -> Iterator[OtlpSink]:
 def system(sink: OtlpSink) -> Iterator[System]:
     """Runs the system with a short wait, so that a test sees it end."""
     options = ("--cooldown", f"{COOLDOWN}s", "--max-wait", f"{MAX_WAIT}s")
-    environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": sink.endpoint, "OTEL_BSP_SCHEDULE_DELAY": "100", **ONE_FOR_ALL}
+    environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": sink.endpoint, "OTEL_BSP_SCHEDULE_DELAY": "100", **WITHOUT_SHARES}
     with state_directory() as state, System(state, options, environment) as system:
         # Whoever clicks on this offer is to land, however busy the machine is.
         system.give_visitors_of("demo", seconds=30)
@@ -36,7 +36,7 @@ def system(sink: OtlpSink) -> Iterator[System]:
 @pytest.fixture(scope="session")
 def quick() -> Iterator[System]:
     """Runs a system for tests that bring their own chains and proxies: nobody has to wait for another's cooldown."""
-    environment = {"GATEWAY_WEBHOOK_SECRET": "webhook-secret", "GATEWAY_WEBHOOK_PAUSE": "50ms", **ONE_FOR_ALL}
+    environment = {"GATEWAY_WEBHOOK_SECRET": "webhook-secret", "GATEWAY_WEBHOOK_PAUSE": "50ms"}
     options = ("--proxies", "1", "--cooldown", "500ms", "--max-wait", "10s")
     with state_directory() as state, System(state, options, environment) as system:
         yield system
