@@ -1,0 +1,1 @@
+"""Code that several services share. Never imports a service."""

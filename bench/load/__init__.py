@@ -1,0 +1,1 @@
+"""Callers and visitors that cost the measured processes nothing. Never a measurement."""

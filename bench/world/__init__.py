@@ -1,0 +1,1 @@
+"""What stands around the measured processes: chains, proxies, stacks of services. Never measured itself."""

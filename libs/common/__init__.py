@@ -1,0 +1,1 @@
+"""What all services need, in rooms by duty. Never a decision of one service alone."""

@@ -1,0 +1,1 @@
+"""A PostgreSQL of its own as a child process. Never a schema."""

@@ -1,0 +1,1 @@
+"""One run of the whole system: checks, processes, readiness, what the terminal shows. Never the demo's content."""

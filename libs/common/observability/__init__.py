@@ -1,0 +1,1 @@
+"""Telemetry, spans and metrics. Never alters what it observes."""

@@ -1,0 +1,1 @@
+"""Connections, named statements and migrations. Never gRPC."""

@@ -1,0 +1,1 @@
+"""gRPC as all services speak it: server, client, TLS, status, health. Never SQL."""

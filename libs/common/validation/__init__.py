@@ -1,0 +1,1 @@
+"""Checks of values that several services take. Never I/O."""

@@ -1,0 +1,1 @@
+"""Parameters, URL templates and destinations: pure. Never I/O."""

@@ -1,0 +1,1 @@
+"""Probes that bring quarantined IPs back. Never grants a lease."""

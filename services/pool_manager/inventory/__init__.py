@@ -1,0 +1,1 @@
+"""Which proxies there are, and what operators do with them. Never leases."""

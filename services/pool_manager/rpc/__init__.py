@@ -1,0 +1,1 @@
+"""gRPC in: messages to requests, results to messages. Never SQL."""
