@@ -5,6 +5,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Mapping
+from typing import Any
 
 import asyncpg
 
@@ -91,11 +92,11 @@ async def _settled(connection: "asyncpg.Connection[asyncpg.Record]", question: s
     return count
 
 
-async def _audit(port: int, least: float) -> dict[str, object]:
+async def _audit(port: int, least: float) -> dict[str, Any]:
     reader, writer = await asyncio.open_connection(HOST, port)
     writer.write(b"GET /audit/%f HTTP/1.1\r\n\r\n" % least)
     head = await reader.readuntil(b"\r\n\r\n")
     body = await reader.readexactly(int(head.rpartition(b": ")[2]))
     writer.close()
-    said: dict[str, object] = json.loads(body)
+    said: dict[str, Any] = json.loads(body)
     return said

@@ -6,7 +6,6 @@ bench/results/capacity.json, and fails if a limit was not kept.
 """
 
 import asyncio
-import dataclasses
 import itertools
 import os
 import signal
@@ -181,8 +180,8 @@ def ended(begun: ClickRecord) -> ClickRecord:
         )
         for index in range(HOPS)
     ]  # fmt: skip
-    return dataclasses.replace(
-        begun, version=2, status=ClickStatus.COMPLETED, answer=Answer.LANDING, visitor_wait=1.2, end_time=now,
+    return begun._replace(
+        version=2, status=ClickStatus.COMPLETED, answer=Answer.LANDING, visitor_wait=1.2, end_time=now,
         location=f"https://shop.example/landing?{begun.inbound_query}", final_url="https://shop.example/landing",
         stop_reason="LANDING", hops=hops,
         attempts=[Attempt("lease-of-a-click", 1, "203.0.113.7", 7000, "us", 0.01, 1.1)],

@@ -19,10 +19,11 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import uvloop
 from google.protobuf.duration_pb2 import Duration
@@ -230,9 +231,9 @@ class Soak:
 
 
 @asynccontextmanager
-async def _beside(*work: "asyncio.Future[None] | object") -> AsyncIterator[None]:
+async def _beside(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     """Runs what never ends by itself beside the block."""
-    tasks = [asyncio.ensure_future(one) for one in work]  # type: ignore[arg-type]
+    tasks = [asyncio.create_task(one) for one in work]
     try:
         yield
     finally:
