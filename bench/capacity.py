@@ -37,7 +37,7 @@ from local.postgres.server import EmbeddedPostgres
 from services.gateway.db.clicks import ClickTable
 from services.gateway.model import Answer, Attempt, ClickRecord, ClickStatus, Hop
 from services.pool_manager.db.leases import PostgresLeases
-from services.pool_manager.leasing.service import Ask
+from services.pool_manager.leasing import attempts
 from services.pool_manager.model.leases import Grant, LeaseRequest, Outcome, ReleaseRequest
 
 SECONDS = 4.0
@@ -123,7 +123,9 @@ async def pairs(store: PostgresLeases, group: int, seconds: float) -> int:
     until = time.perf_counter() + seconds
     while time.perf_counter() < until:
         asks = [
-            Ask(LeaseRequest(f"capacity-{next(_numbers)}", "us", "offer", "bench", 30.0, 0.0), repeat_only=False)
+            attempts.Attempt(
+                LeaseRequest(f"capacity-{next(_numbers)}", "us", "offer", "bench", 30.0, 0.0), repeat_only=False
+            )
             for _ in range(group)
         ]
         grants = [answer for answer in await store.lease(asks) if isinstance(answer, Grant)]

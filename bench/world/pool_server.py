@@ -20,7 +20,9 @@ from services.pool_manager.db.leases import PostgresLeases
 from services.pool_manager.db.listen import listening
 from services.pool_manager.db.pool import PostgresPool
 from services.pool_manager.inventory.credentials import Credentials
+from services.pool_manager.leasing.fair_share import Shares
 from services.pool_manager.leasing.service import Leasing
+from services.pool_manager.metrics import PoolMetrics
 from services.pool_manager.rpc import pool_manager
 from services.pool_manager.rpc.pool_manager import PoolManagerServicer
 
@@ -41,8 +43,12 @@ async def serve(url: str, cooldown: float, stop: asyncio.Event) -> None:
     """Serves until `stop` is set."""
     connections = await database.connect_pool(url, application_name="bench")
     store = PostgresLeases(url, cooldown=cooldown, failure_limit=1000)
-    tally = Tally(PostgresPool(connections, cooldown=cooldown, retention=86_400))
-    async with Leasing(store, tally, max_waiting=10_000) as leasing, listening(url, leasing.freed):
+    pool = PostgresPool(connections, cooldown=cooldown, retention=86_400)
+    shares = Shares(pool, weights={}, reserve=0.0)
+    async with (
+        Leasing(store, Tally(pool), PoolMetrics(), shares, max_waiting=10_000) as leasing,
+        listening(url, leasing.freed),
+    ):
         manager = PoolManagerServicer(leasing, Credentials(None))
         services = [
             Service(pool_manager.FULL_NAME, lambda to: pool_pb2_grpc.add_PoolManagerServicer_to_server(manager, to)),

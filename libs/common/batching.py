@@ -14,6 +14,7 @@ from typing import Generic, NamedTuple, Self, TypeVar
 from opentelemetry import trace
 from opentelemetry.trace import Span
 
+from libs.common.errors import ClicktraceError
 from libs.common.observability import metrics, spans
 
 Item = TypeVar("Item")
@@ -40,19 +41,18 @@ async def arrivals(waiting: Callable[[], int], enough: int) -> None:
 
 
 class _Entry(NamedTuple, Generic[Item, Result]):
-    item: Item
-    future: "asyncio.Future[Result]"
+    items: Sequence[Item]
+    future: "asyncio.Future[Sequence[Result | Exception]]"
     span: Span
 
 
 class Grouper(Generic[Item, Result]):
     """Collects items into groups and runs one group at a time.
 
-    `run` is given items of at most the size `max_group` together, or one that is larger, and returns one result or
-    exception for each, in order; if it raises, every item of the group fails with that exception. Each item is of size
-    1 unless `size` says otherwise. `abandoned` is told of the results of items whose submitter was
-    cancelled while their group was under way, so that what was granted to nobody can be given back; it must not raise.
-    `name` is that of the span which stands for a group of several callers, and that of its metrics.
+    `run` receives at most `max_group` items and returns one result or exception for each, in order; if it raises, every
+    item of the group fails with that exception. `abandoned` receives the results of items whose submitter was cancelled
+    while their group was under way, so that what was granted to nobody can be given back; it must not raise. `name` is
+    that of the span which stands for a group of several callers, and that of its metrics.
     """
 
     def __init__(
@@ -60,18 +60,16 @@ class Grouper(Generic[Item, Result]):
         run: Callable[[Sequence[Item]], Awaitable[Sequence[Result | Exception]]],
         *,
         max_group: int,
-        size: Callable[[Item], int] = lambda _: 1,
         name: str = "group",
         abandoned: Callable[[Item, Result], None] | None = None,
     ) -> None:
         """Prepares a grouper; it works while it is entered as an async context manager."""
         self._run = run
         self._max_group = max_group
-        self._size = size
         self._name = name
         self._abandoned = abandoned
         self._waiting: deque[_Entry[Item, Result]] = deque()
-        self._waiting_size = 0
+        self._depth = 0
         self._had_company = False
         self._wake = asyncio.Event()
         self._closing = False
@@ -81,7 +79,7 @@ class Grouper(Generic[Item, Result]):
     @property
     def depth(self) -> int:
         """How many items wait for the next group."""
-        return len(self._waiting)
+        return self._depth
 
     async def __aenter__(self) -> Self:
         self._worker = asyncio.create_task(self._work(), name=f"grouper:{self._name}")
@@ -103,18 +101,38 @@ class Grouper(Generic[Item, Result]):
 
         A submitter that is cancelled before its group begins takes its item with it. RuntimeError when closed.
         """
+        (result,) = await self._enter((item,))
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    async def submit_all(self, items: Sequence[Item]) -> Sequence[Result | ClicktraceError]:
+        """Runs items that came together in as few groups as can be; returns the result or error of each, in order.
+
+        Raises any other exception, and RuntimeError when closed.
+        """
+        size = self._max_group
+        if len(items) <= size:
+            results = await self._enter(items) if items else ()
+        else:
+            chunks = [items[start : start + size] for start in range(0, len(items), size)]
+            chunk_results = await asyncio.gather(*map(self._enter, chunks))
+            results = [result for chunk in chunk_results for result in chunk]
+        return [_result_or_error(result) for result in results]
+
+    async def _enter(self, items: Sequence[Item]) -> Sequence[Result | Exception]:
         if self._closing or self._worker is None:
             raise RuntimeError("the grouper is not running")
-        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Entry(item, future, trace.get_current_span()))
-        self._waiting_size += self._size(item)
+        future: asyncio.Future[Sequence[Result | Exception]] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Entry(items, future, trace.get_current_span()))
+        self._depth += len(items)
         self._wake.set()
         return await future
 
     async def _work(self) -> None:
         while True:
             if self._waiting and self._had_company:
-                await arrivals(lambda: self._waiting_size, enough=_MANY)
+                await arrivals(lambda: self._depth, enough=_MANY)
             group = self._take()
             if group:
                 await self._run_group(group)
@@ -129,32 +147,41 @@ class Grouper(Generic[Item, Result]):
         room = self._max_group
         while self._waiting:
             entry = self._waiting[0]
-            size = self._size(entry.item)
+            size = len(entry.items)
             if not entry.future.done():
                 room -= size
-                if group and room < 0:
+                if room < 0:
                     break
                 group.append(entry)
             self._waiting.popleft()
-            self._waiting_size -= size
+            self._depth -= size
         return group
 
     async def _run_group(self, group: list[_Entry[Item, Result]]) -> None:
+        items = [item for entry in group for item in entry.items]
         results: Sequence[Result | Exception]
         self._had_company = len(group) > 1
-        self._metrics.ran(len(group))
+        self._metrics.ran(len(items))
         try:
             with spans.group(self._name, [entry.span for entry in group]):
-                results = await self._run([entry.item for entry in group])
+                results = await self._run(items)
         except Exception as error:  # noqa: BLE001 - it belongs to the submitters; the worker lives on for the next group
-            results = [error] * len(group)
-        if len(results) != len(group):
-            results = [RuntimeError(f"a group of {len(group)} got {len(results)} results")] * len(group)
-        for (item, future, _), result in zip(group, results, strict=True):
-            if future.done():
-                if self._abandoned is not None and not isinstance(result, Exception):
-                    self._abandoned(item, result)
-            elif isinstance(result, Exception):
-                future.set_exception(result)
-            else:
-                future.set_result(result)
+            results = [error] * len(items)
+        if len(results) != len(items):
+            results = [RuntimeError(f"a group of {len(items)} got {len(results)} results")] * len(items)
+        start = 0
+        for entry in group:
+            end = start + len(entry.items)
+            if not entry.future.done():
+                entry.future.set_result(results[start:end])
+            elif self._abandoned is not None:
+                for item, result in zip(entry.items, results[start:end], strict=True):
+                    if not isinstance(result, Exception):
+                        self._abandoned(item, result)
+            start = end
+
+
+def _result_or_error(result: Result | Exception) -> Result | ClicktraceError:
+    if isinstance(result, Exception) and not isinstance(result, ClicktraceError):
+        raise result
+    return result

@@ -124,8 +124,8 @@ class PoolSettings(DatabaseSettings, OperatorSettings, ServerSettings):
     """How long running calls get to finish at the end."""
 
     @property
-    def rules(self) -> Mapping[str, CooldownPolicy]:
-        """The rules of the offers that need not wait for every rest."""
+    def cooldown_policies(self) -> Mapping[str, CooldownPolicy]:
+        """The cooldown policies of the offers that have their own."""
         return {
             offer: CooldownPolicy(self.offer_hosts.get(offer, ""), offer in self.reusing_offers)
             for offer in {*self.reusing_offers, *self.offer_hosts}

@@ -7,8 +7,9 @@ NOT_FOUND/UNKNOWN_LEASE.
 
 import re
 
-from libs.common.errors import ClicktraceError, Code, Violation, invalid_request
+from libs.common.errors import Violation, invalid_request
 from libs.common.validation.countries import country_fault
+from services.pool_manager.model.errors import not_held
 from services.pool_manager.model.leases import (
     HeartbeatRequest,
     LeaseRequest,
@@ -100,22 +101,6 @@ def batch_size(size: int) -> None:
     """Checks how many items a batch has."""
     if not 1 <= size <= MAX_BATCH:
         raise invalid_request([Violation("requests", f"has {size} items; give 1 to {MAX_BATCH}")])
-
-
-def lease_token(lease_id: str, fence: int) -> LeaseToken:
-    """Reads the token of a lease; UNKNOWN_LEASE if it cannot be ours, LEASE_LOST if the fence is not the one of it."""
-    return _proved(LeaseToken.parse(lease_id), fence)
-
-
-def not_held(why: NotHeld) -> ClicktraceError:
-    """Returns the error for a token that does not entitle its bearer."""
-    if why is NotHeld.UNKNOWN:
-        return ClicktraceError(Code.NOT_FOUND, "UNKNOWN_LEASE", "no such lease was ever granted")
-    return ClicktraceError(
-        Code.FAILED_PRECONDITION,
-        "LEASE_LOST",
-        "the lease has expired, was released or revoked, or belongs to another; stop using its IP",
-    )
 
 
 def page(faults: list[Violation], size: int, token: str, first: int) -> tuple[int, int]:

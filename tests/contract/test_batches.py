@@ -20,7 +20,9 @@ from services.pool_manager.capacity.maintenance import Tally
 from services.pool_manager.db.leases import PostgresLeases
 from services.pool_manager.db.pool import PostgresPool
 from services.pool_manager.inventory.credentials import Credentials
+from services.pool_manager.leasing.fair_share import Shares
 from services.pool_manager.leasing.service import Leasing
+from services.pool_manager.metrics import PoolMetrics
 from services.pool_manager.model.proxies import Protocol, ProxySpec
 from services.pool_manager.rpc.pool_manager import PoolManagerServicer
 from tests.integration.pool_manager.store import RECORD
@@ -53,7 +55,7 @@ async def call(database: str, tmp_path: Path) -> AsyncIterator[Any]:
         store = PostgresLeases(database, cooldown=60, failure_limit=3)
         specs = [ProxySpec(f"10.0.0.{n}", 8080, Protocol.HTTP, "default", "us", None) for n in (1, 2)]
         await pool.provision(specs, RECORD)
-        async with Leasing(store, Tally(pool)) as leasing:
+        async with Leasing(store, Tally(pool), PoolMetrics(), Shares(pool, weights={}, reserve=0.0)) as leasing:
             shim = Shim(PoolManagerServicer(leasing, Credentials(tmp_path)), asyncio.get_running_loop())
             server = grpc_testing.server_from_dictionary({SERVICE: shim}, grpc_testing.strict_real_time())
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from itertools import accumulate
 
 from services.pool_manager.db.session import Row, Session, statement
-from services.pool_manager.leasing.service import Ask
+from services.pool_manager.leasing.attempts import Attempt
 from services.pool_manager.model.capacity import AvailabilityForecast
 from services.pool_manager.model.leases import (
     EVERY_COOLDOWN,
@@ -24,9 +24,9 @@ from services.pool_manager.model.leases import (
 from services.pool_manager.model.proxies import Protocol, Proxy
 
 _LEASE = statement("lease")
-_OUTLOOK = statement("outlook")
-_OUTLOOK_OF_ANY = statement("outlook_of_any")
-_OUTLOOK_UNDER_RULE = statement("outlook_under_rule")
+_FORECAST = statement("forecast")
+_FORECAST_OF_ANY = statement("forecast_of_any")
+_FORECAST_UNDER_POLICY = statement("forecast_under_policy")
 _HEARTBEAT = statement("heartbeat")
 _RELEASE = statement("release")
 _RETURN = statement("return_unseen")
@@ -41,7 +41,7 @@ class PostgresLeases:
     def __init__(self, url: str, *, cooldown: float, failure_limit: int, probe_pause: float = 60.0) -> None:
         """Prepares the store; the default cooldown and the pause before the first probe are in seconds."""
         self._sessions = [Session(url) for _ in range(5)]
-        self._lease, self._heartbeat, self._release, self._return, self._outlook = self._sessions
+        self._lease, self._heartbeat, self._release, self._return, self._forecast = self._sessions
         self._cooldown = timedelta(seconds=cooldown)
         self._failure_limit = failure_limit
         self._probe_pause = timedelta(seconds=probe_pause)
@@ -51,12 +51,12 @@ class PostgresLeases:
         for session in self._sessions:
             session.close()
 
-    async def lease(self, asks: Sequence[Ask]) -> Sequence[Grant | Refusal]:
+    async def lease(self, attempts: Sequence[Attempt]) -> Sequence[Grant | Refusal]:
         """Grants an IP to each request that can have one; requests with one `request_id` share one."""
-        claims = Counter(ask.request.request_id for ask in asks)
-        runs = _runs(asks)
-        distinct = [ask for run in runs for ask in run]
-        requests = [ask.request for ask in distinct]
+        claims = Counter(attempt.request.request_id for attempt in attempts)
+        runs = _runs(attempts)
+        distinct = [attempt for run in runs for attempt in run]
+        requests = [attempt.request for attempt in distinct]
         ruled = any(request.policy is not EVERY_COOLDOWN for request in requests)
         rows = await self._lease.fetch(
             _LEASE,
@@ -66,7 +66,7 @@ class PostgresLeases:
             [request.holder for request in requests],
             [timedelta(seconds=request.ttl) for request in requests],
             _array([claims[request.request_id] for request in requests]),
-            _array([ask.repeat_only for ask in distinct]),
+            _array([attempt.repeat_only for attempt in distinct]),
             self._cooldown,
             [request.policy.key for request in requests] if ruled else None,
             _array([request.policy.reuse for request in requests]) if ruled else None,
@@ -74,17 +74,17 @@ class PostgresLeases:
             _array(_nonces(len(requests))),
         )
         answers = dict(map(_grant_or_refusal, rows))
-        return [answers[ask.request.request_id] for ask in asks]
+        return [answers[attempt.request.request_id] for attempt in attempts]
 
-    async def outlook(self, demand: Demand, count: int) -> AvailabilityForecast:
-        """Returns when the next `count` IPs come free as things stand."""
-        country, offer, rule = demand
-        if rule != EVERY_COOLDOWN:
-            rows = await self._outlook.fetch(_OUTLOOK_UNDER_RULE, country, offer, rule.key, rule.reuse, count)
+    async def forecast(self, demand: Demand, count: int) -> AvailabilityForecast:
+        """Returns when the next `count` IPs come free if no lease is released early."""
+        country, offer, policy = demand
+        if policy != EVERY_COOLDOWN:
+            rows = await self._forecast.fetch(_FORECAST_UNDER_POLICY, country, offer, policy.key, policy.reuse, count)
         elif country:
-            rows = await self._outlook.fetch(_OUTLOOK, country, count, self._cooldown)
+            rows = await self._forecast.fetch(_FORECAST, country, count, self._cooldown)
         else:
-            rows = await self._outlook.fetch(_OUTLOOK_OF_ANY, count, self._cooldown)
+            rows = await self._forecast.fetch(_FORECAST_OF_ANY, count, self._cooldown)
         (row,) = rows
         return AvailabilityForecast(
             delays=tuple((moment - row["db_time"]).total_seconds() for moment in row["available_at"]),
@@ -129,21 +129,21 @@ class PostgresLeases:
         await self._return.fetch(_RETURN, *_columns(tokens), repeatable=False)
 
 
-def _runs(asks: Sequence[Ask]) -> Sequence[Sequence[Ask]]:
+def _runs(attempts: Sequence[Attempt]) -> Sequence[Sequence[Attempt]]:
     """Returns one of the attempts of each request, in runs of those that may have the same IPs.
 
     If one of them may get a new lease, it is that one. Requests for any country come last.
     """
-    distinct: dict[str, Ask] = {}
-    for ask in asks:
-        request_id = ask.request.request_id
+    distinct: dict[str, Attempt] = {}
+    for attempt in attempts:
+        request_id = attempt.request.request_id
         if request_id not in distinct or distinct[request_id].repeat_only:
-            distinct[request_id] = ask
-    runs: dict[Hashable, list[Ask]] = {}
-    for ask in distinct.values():
+            distinct[request_id] = attempt
+    runs: dict[Hashable, list[Attempt]] = {}
+    for attempt in distinct.values():
         # Nearly always a country alone, which is quicker to look up.
-        demand = ask.request.country if ask.request.policy is EVERY_COOLDOWN else ask.request.demand
-        runs.setdefault((demand, ask.repeat_only), []).append(ask)
+        demand = attempt.request.country if attempt.request.policy is EVERY_COOLDOWN else attempt.request.demand
+        runs.setdefault((demand, attempt.repeat_only), []).append(attempt)
     return sorted(runs.values(), key=lambda run: not run[0].request.country)
 
 

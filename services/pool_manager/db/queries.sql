@@ -27,8 +27,8 @@ FROM pool.release(
 -- Takes back leases whose answers reached nobody.
 SELECT pool.return_unseen($1::text::bigint[], $2::text::bigint[], $3::text::uuid[]);
 
--- name: outlook
--- When the next IPs of a country come free as things stand, soonest first, and the shortest rest after a release.
+-- name: forecast
+-- When the next IPs of a country come free, soonest first, and the shortest cooldown after a release.
 SELECT clock_timestamp() AS db_time,
     ARRAY(
         SELECT available_at FROM pool.proxies WHERE is_healthy AND NOT drained AND country = $1
@@ -40,7 +40,7 @@ SELECT clock_timestamp() AS db_time,
         (SELECT min(cooldown) FROM pool.proxies WHERE cooldown IS NOT NULL)
     ) AS least_cooldown;
 
--- name: outlook_of_any
+-- name: forecast_of_any
 -- The same for all countries together.
 SELECT clock_timestamp() AS db_time,
     ARRAY(
@@ -53,8 +53,8 @@ SELECT clock_timestamp() AS db_time,
         (SELECT min(cooldown) FROM pool.proxies WHERE cooldown IS NOT NULL)
     ) AS least_cooldown;
 
--- name: outlook_under_rule
--- The same for one offer under a rule of its own. Its IPs may be free for it the moment they are released.
+-- name: forecast_under_policy
+-- The same for one offer under a cooldown policy of its own. Its IPs may be free for it the moment they are released.
 SELECT clock_timestamp() AS db_time,
     ARRAY(
         SELECT pool.free_for(p, $2::text, $3::text, $4::boolean) AS free_at FROM pool.proxies AS p

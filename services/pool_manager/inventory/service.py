@@ -7,10 +7,10 @@ from typing import Protocol
 from libs.common.errors import ClicktraceError, Code, Violation, invalid_request
 from services.pool_manager.capacity import erlang, maintenance
 from services.pool_manager.model.capacity import MeasuredLoad, PoolStatus, Statistics
+from services.pool_manager.model.errors import not_held
 from services.pool_manager.model.leases import LeaseFilter, LeasePage, LeaseToken, NotHeld, Revoked
 from services.pool_manager.model.operations import AuditEntry, Maintained
 from services.pool_manager.model.proxies import Provisioned, ProxyAction, ProxyFilter, ProxyPage, ProxySpec
-from services.pool_manager.validation import not_held
 
 # A change holds the rows it changes; in bites of this size a heartbeat that wants one of them waits some milliseconds.
 _BITE = 1000
@@ -76,10 +76,6 @@ class Operating:
     def __init__(self, store: PoolStore) -> None:
         """Operates the pool in `store`."""
         self._store = store
-
-    async def provision(self, actor: str, specs: Sequence[ProxySpec], *, dry_run: bool) -> Provisioned:
-        """Adds proxies or updates those that exist, all or nothing."""
-        return await self._store.provision(specs, None if dry_run else AuditEntry(actor, "PROVISION", {}))
 
     async def update(
         self, actor: str, proxy_ids: Sequence[int], chosen: ProxyFilter, action: ProxyAction, *, dry_run: bool

@@ -1,4 +1,4 @@
-"""Who may take one of the last free IPs: so that one noisy offer cannot drain a country.
+"""Fair shares: one noisy offer cannot drain a country.
 
 An offer may take what others leave idle, as long as a reserve stays free. The reserve is for offers that are below
 their fair share, which is their weight among the offers that were seen in that country in the last minutes. An offer
@@ -22,12 +22,14 @@ log = logs.get(__name__)
 
 _SEEN_SECONDS = 600.0
 _COUNT_SECONDS = 1.0
+# How old the count may be that holds everybody back who waits.
+_RECOUNT_SECONDS = 0.1
 # Counting a pool of a million takes a while; it is to take a fifth of one connection's time at most.
-_REST_FACTOR = 4.0
+_IDLE_FACTOR = 4.0
 
 
 class UsageStore(Protocol):
-    """Where it is known which offers hold how many IPs."""
+    """Counts which offers hold how many IPs."""
 
     async def usage(self, country: str) -> Usage:
         """Counts the free IPs of a country (empty: of all), and the busy ones by offer."""
@@ -36,14 +38,17 @@ class UsageStore(Protocol):
 
 @dataclass(slots=True)
 class _Country:
-    """What is known of one country; times are those of the event loop."""
+    """What is known of one country. Times are seconds of the event loop's clock."""
 
     seen: dict[str, float] = field(default_factory=dict)
-    """When each offer asked last, the one that asked longest ago first."""
+    """When each offer asked last, oldest first."""
     weight: float = 0.0
     """The weights of all of them together."""
     usage: Usage | None = None
-    counted_until: float = float("-inf")
+    counted: float = float("-inf")
+    """When it was counted last."""
+    count_seconds: float = 0.0
+    """How long that count took."""
     counting: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -71,11 +76,13 @@ class Shares:
             known.weight += self._weight(request.offer)
         known.seen[request.offer] = now
         self._forget(known, now)
-        if len(known.seen) < 2 or now < known.counted_until:
-            return
-        async with known.counting:
-            if asyncio.get_running_loop().time() >= known.counted_until:
-                await self._count(request.country, known)
+        if len(known.seen) > 1:
+            await self._count(request.country, known, _COUNT_SECONDS)
+
+    async def recount(self, country: str) -> None:
+        """Counts a country anew unless it was counted just now."""
+        if (known := self._countries.get(country)) is not None:
+            await self._count(country, known, _RECOUNT_SECONDS)
 
     def admits(self, request: LeaseRequest) -> bool:
         """Tells whether a request may take a free IP, going by the last count."""
@@ -110,12 +117,23 @@ class Shares:
             del known.seen[offer]
             known.weight -= self._weight(offer)
 
-    async def _count(self, country: str, known: _Country) -> None:
+    async def _count(self, country: str, known: _Country, max_age_seconds: float) -> None:
+        """Counts a country unless the last count is young enough, or counting takes too much of the database's time."""
         loop = asyncio.get_running_loop()
-        began = loop.time()
-        try:
-            known.usage = await self._store.usage(country)
-        except ClicktraceError as error:
-            # Fairness is no reason to refuse service; the old count holds meanwhile.
-            log.warning("fairness.uncounted", reason=error.reason)
-        known.counted_until = loop.time() + max(_COUNT_SECONDS, (loop.time() - began) * _REST_FACTOR)
+
+        def is_fresh() -> bool:
+            return loop.time() < known.counted + max(max_age_seconds, known.count_seconds * _IDLE_FACTOR)
+
+        if is_fresh():
+            return
+        async with known.counting:
+            if is_fresh():
+                return
+            began = loop.time()
+            try:
+                known.usage = await self._store.usage(country)
+            except ClicktraceError as error:
+                # Fairness is no reason to refuse service; the old count holds meanwhile.
+                log.warning("fairness.uncounted", reason=error.reason)
+            known.counted = loop.time()
+            known.count_seconds = known.counted - began

@@ -1,4 +1,4 @@
-"""What the log tells of leases: one line when a click gets an IP, and one when the IP comes back.
+"""Log lines of leases: one when a click gets an IP, and one when the IP comes back.
 
 Only leases for a click are logged, so that a click can be followed through all services by its id; every lease is in
 `ListLeases` anyway.
@@ -12,7 +12,7 @@ log = logs.get(__name__)
 
 
 def leased(request: LeaseRequest, answer: Grant | ClicktraceError) -> None:
-    """Logs what became of a request for an IP."""
+    """Logs the answer to a request for an IP."""
     if not request.click_id:
         return
     if isinstance(answer, Grant):
@@ -37,7 +37,7 @@ def leased(request: LeaseRequest, answer: Grant | ClicktraceError) -> None:
 
 
 def released(request: ReleaseRequest, answer: Released | ClicktraceError) -> None:
-    """Logs what became of a lease that was to end."""
+    """Logs the answer to a release."""
     if not request.click_id:
         return
     log.info(

@@ -1,55 +1,57 @@
-"""The waiting room: who waits for an IP of which country, and who is next.
+"""The wait queue: requests that wait for an IP, one line for each demand.
 
-One worker serves all lines of this replica. It knows when the next IPs of a country come free (the outlook), sleeps
-until that moment, and then asks for exactly as many as are due; what others took meanwhile shows in the next outlook.
-The outlook is read again when the database tells of an IP that came free early, and otherwise every half second, which
-is often enough for releases on other replicas: their IPs rest longer than that, or the database tells.
+One worker serves all lines of this replica. It knows when the next IPs of a line come free (the availability forecast),
+sleeps until that moment, and then asks for exactly as many as are due; what others took meanwhile shows in the next
+forecast. The forecast is read again when the database notifies of an IP that came free early, and otherwise every half
+second. That is often enough for releases on other replicas: their IPs cool down longer, or the database notifies.
 
 Within a line offers take turns by weight, so a noisy offer waits for itself; within an offer it is first come, first
-served. Who cannot be served before its limit is refused at once.
+served. A request that cannot be served before its limit is refused at once.
 """
 
 import asyncio
 import contextlib
 import itertools
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol, Self
 
 from libs.common.errors import ClicktraceError
 from libs.common.process import logs
+from services.pool_manager.leasing.attempts import Attempts
 from services.pool_manager.model.capacity import AvailabilityForecast
 from services.pool_manager.model.leases import Demand, Grant, LeaseRequest, Refusal
 
 log = logs.get(__name__)
 
-# How old an outlook may be.
-_OUTLOOK_SECONDS = 0.5
+# How old a forecast may be.
+_FORECAST_SECONDS = 0.5
 # The pause after an IP was due and somebody else had it locked, and after the database did not answer.
 _CONTENTION_SECONDS = 0.005
 _TROUBLE_SECONDS = 0.2
-# The pause while what is free is not for those who wait.
+# The pause while what is free is kept for offers below their share.
 _SHARE_SECONDS = 0.1
 
-Attempt = Callable[[LeaseRequest], Awaitable[Grant | Refusal]]
 
+class ForecastStore(Protocol):
+    """Forecasts when IPs come free."""
 
-class OutlookStore(Protocol):
-    """Where it is known when IPs come free."""
+    async def forecast(self, demand: Demand, count: int) -> AvailabilityForecast:
+        """Returns when the next `count` IPs come free if no lease is released early.
 
-    async def outlook(self, demand: Demand, count: int) -> AvailabilityForecast:
-        """Returns when the next `count` IPs come free as things stand."""
+        Raises UNAVAILABLE/DATABASE_UNAVAILABLE.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class NoTurn:
-    """The turn of a waiter cannot come, or did not come, in time."""
+    """Refuses a waiter whose turn cannot come, or did not come, in time."""
 
     retry_after: float | None
-    """The time to the next free IP; None if there will be none."""
+    """Seconds to the next free IP; None if there will be none."""
 
 
 @dataclass(slots=True, order=True)
@@ -62,7 +64,7 @@ class _Waiter:
 
 
 class _Line:
-    """Those who wait for the same IPs, by turn; times are those of the event loop."""
+    """Requests that wait for the same IPs, by turn. Times are seconds of the event loop's clock."""
 
     def __init__(self, demand: Demand) -> None:
         self.demand = demand
@@ -76,7 +78,7 @@ class _Line:
         self._last_turn: dict[str, float] = {}
 
     def join(self, request: LeaseRequest, limit: float, number: int, weight: float) -> _Waiter:
-        """Puts a request in its place: behind those of its own offer, and in turn with those of others."""
+        """Adds a waiter: behind those of its own offer, and in turn with those of others."""
         # Start-time fair queueing: an offer that was idle begins at the present turn, not with a credit.
         turn = max(self._served, self._last_turn.get(request.offer, 0.0)) + 1.0 / weight
         self._last_turn[request.offer] = turn
@@ -85,7 +87,7 @@ class _Line:
         return waiter
 
     def leave(self, waiter: _Waiter) -> None:
-        """Takes out who was served, refused or has gone; harmless if it is out already."""
+        """Removes a waiter. Idempotent."""
         index = bisect_left(self.waiters, waiter)
         if index < len(self.waiters) and self.waiters[index] is waiter:
             del self.waiters[index]
@@ -96,15 +98,15 @@ class _Line:
         self.leave(waiter)
         waiter.answer.set_result(grant)
 
-    def look(self, outlook: AvailabilityForecast, now: float) -> None:
-        """Takes in a new outlook that was read at `now`."""
-        self.due = [now + delay for delay in outlook.delays]
-        self.least_cooldown = outlook.least_cooldown
+    def update(self, forecast: AvailabilityForecast, now: float) -> None:
+        """Stores a new forecast that was read at `now`."""
+        self.due = [now + delay for delay in forecast.delays]
+        self.least_cooldown = forecast.least_cooldown
         self.looked = now
         self.trouble = None
 
-    def hopeless(self, now: float) -> list[_Waiter]:
-        """Returns those who cannot be served in time, even if every lease were released now."""
+    def out_of_time(self, now: float) -> list[_Waiter]:
+        """Returns the waiters that cannot be served in time, even if every lease were released now."""
         early = now + self.least_cooldown if self.due else float("inf")
         return [
             waiter
@@ -113,38 +115,27 @@ class _Line:
         ]
 
     def no_turn(self) -> NoTurn:
-        """Returns the answer for somebody who gets no IP."""
+        """Returns the refusal for a waiter that gets no IP."""
         return NoTurn(max(0.0, self.due[0] - asyncio.get_running_loop().time()) if self.due else None)
 
     def next_event(self) -> float:
-        """Returns when this line wants to be looked at again."""
+        """Returns when this line has to be served next."""
         soonest = self.due[0] if self.due else float("inf")
-        return max(self.pause_until, min(soonest, self.looked + _OUTLOOK_SECONDS))
+        return max(self.pause_until, min(soonest, self.looked + _FORECAST_SECONDS))
 
 
-class WaitingRoom:
+class WaitQueue:
     """Lets requests wait for an IP; works while it is entered as an async context manager."""
 
     def __init__(
-        self,
-        store: OutlookStore,
-        attempt: Attempt,
-        give_back: Callable[[LeaseRequest, Grant], None],
-        *,
-        admits: Callable[[LeaseRequest], bool],
-        capacity: int,
-        weights: Mapping[str, float],
+        self, store: ForecastStore, attempts: Attempts, *, capacity: int, weights: Mapping[str, float]
     ) -> None:
-        """Prepares an empty room.
+        """Prepares an empty queue.
 
-        `attempt` tries to lease once; `give_back` takes a grant whose request has gone; `admits` tells whether a
-        request may take a free IP now; `capacity` bounds each line; `weights` are those of the offers that do not
-        weigh 1.
+        `capacity` is the largest number of waiters of one line; `weights` are those of offers that do not weigh 1.
         """
         self._store = store
-        self._attempt = attempt
-        self._give_back = give_back
-        self._admits = admits
+        self._attempts = attempts
         self._capacity = capacity
         self._weights = weights
         self._lines: dict[Demand, _Line] = {}
@@ -153,7 +144,7 @@ class WaitingRoom:
         self._worker: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        self._worker = asyncio.create_task(self._work(), name="waiting-room")
+        self._worker = asyncio.create_task(self._work(), name="wait-queue")
         return self
 
     async def __aexit__(
@@ -164,24 +155,24 @@ class WaitingRoom:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._worker
 
-    def occupied(self, country: str) -> bool:
-        """Tells whether a free IP of this country belongs to somebody who waits."""
+    def occupies(self, country: str) -> bool:
+        """Tells whether a free IP of this country belongs to a waiter."""
         return any(demand.country in {"", country} for demand in self._lines)
 
-    def full(self, demand: Demand) -> bool:
-        """Tells whether nobody more may wait for this."""
+    def is_full(self, demand: Demand) -> bool:
+        """Tells whether the line of this demand is full."""
         line = self._lines.get(demand)
         return line is not None and len(line.waiters) >= self._capacity
 
     def freed(self) -> None:
-        """Says that an IP may have come free."""
+        """Has the forecasts read again: an IP may have come free."""
         for line in self._lines.values():
             line.looked = float("-inf")
         if self._lines:
             self._wake.set()
 
     async def wait(self, request: LeaseRequest, limit: float) -> "Grant | NoTurn":
-        """Waits for an IP until `limit` at most (of the event loop's clock).
+        """Waits for an IP until `limit` (seconds of the event loop's clock) at most.
 
         Raises UNAVAILABLE/DATABASE_UNAVAILABLE when the database did not answer at the end.
         """
@@ -200,7 +191,7 @@ class WaitingRoom:
         except asyncio.CancelledError:
             # The grant may have come in the same turn of the event loop as the cancel.
             if isinstance(answer := _result_of(waiter), Grant):
-                self._give_back(request, answer)
+                self._attempts.give_back(request, answer)
             raise
         finally:
             self._depart(line, waiter)
@@ -229,10 +220,10 @@ class WaitingRoom:
         if loop.time() < line.pause_until:
             return
         try:
-            # Also when somebody came behind the end of what is known.
-            if loop.time() - line.looked >= _OUTLOOK_SECONDS or len(line.due) < len(line.waiters):
-                line.look(await self._store.outlook(line.demand, len(line.waiters) + 1), loop.time())
-            for waiter in line.hopeless(loop.time()):
+            # Also when there are more waiters than the forecast has IPs.
+            if loop.time() - line.looked >= _FORECAST_SECONDS or len(line.due) < len(line.waiters):
+                line.update(await self._store.forecast(line.demand, len(line.waiters) + 1), loop.time())
+            for waiter in line.out_of_time(loop.time()):
                 line.leave(waiter)
                 if not waiter.answer.done():
                     waiter.answer.set_result(line.no_turn())
@@ -248,12 +239,12 @@ class WaitingRoom:
 
     async def _hand_out(self, line: _Line, count: int) -> None:
         """Leases up to `count` IPs for those who are first in turn."""
-        attempts: list[tuple[_Waiter, Awaitable[Grant | Refusal]]] = []
-        for waiter in line.waiters:
-            if len(attempts) < count and self._admits(waiter.request):
-                attempts.append((waiter, self._attempt(waiter.request)))
+        attempts = self._begin_attempts(line, count)
         if not attempts:
-            # Free, but not for these; the shares are counted anew every second.
+            # Other replicas release too, and nothing else recounts while all are waiting.
+            await self._attempts.recount(line.demand.country)
+            attempts = self._begin_attempts(line, count)
+        if not attempts:
             line.pause_until = asyncio.get_running_loop().time() + _SHARE_SECONDS
             return
         answers = await asyncio.gather(*(attempt for _, attempt in attempts), return_exceptions=True)
@@ -265,7 +256,7 @@ class WaitingRoom:
             elif isinstance(answer, Grant):
                 granted += 1
                 if waiter.answer.done():
-                    self._give_back(waiter.request, answer)
+                    self._attempts.give_back(waiter.request, answer)
                 else:
                     line.serve(waiter, answer)
         del line.due[:granted]
@@ -274,6 +265,14 @@ class WaitingRoom:
         if granted < len(attempts):
             line.looked = float("-inf")
             line.pause_until = asyncio.get_running_loop().time() + _CONTENTION_SECONDS
+
+    def _begin_attempts(self, line: _Line, count: int) -> "list[tuple[_Waiter, Awaitable[Grant | Refusal]]]":
+        """Begins up to `count` attempts for those whose offers are within their shares."""
+        begun: list[tuple[_Waiter, Awaitable[Grant | Refusal]]] = []
+        for waiter in line.waiters:
+            if len(begun) < count and self._attempts.admits(waiter.request):
+                begun.append((waiter, self._attempts.run(self._attempts.make(waiter.request))))
+        return begun
 
 
 def _result_of(waiter: _Waiter) -> "Grant | NoTurn | None":

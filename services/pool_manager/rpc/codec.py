@@ -57,7 +57,9 @@ def proxy_filter(faults: list[Violation], message: pool_pb2.ProxyFilter) -> Prox
     check_name(faults, "filter.provider", message.provider)
     check_name(faults, "filter.ip_address", message.ip_address, 253)
     if message.state not in {pool_pb2.PROXY_STATE_UNSPECIFIED, *_STATES}:
-        faults.append(Violation("filter.state", f"is {message.state}, which is none"))
+        faults.append(
+            Violation("filter.state", f"unknown ProxyState {message.state}; use {', '.join(ProxyState.__members__)}")
+        )
     return ProxyFilter(
         country=country(faults, message.country, "filter.country"),
         provider=message.provider,

@@ -14,7 +14,9 @@ from services.pool_manager import validation
 from services.pool_manager.inventory.provisioning import check_specs
 from services.pool_manager.inventory.service import Operating, PoolStore, check_selection
 from services.pool_manager.inventory.watch import watch
+from services.pool_manager.model.errors import not_held
 from services.pool_manager.model.leases import LeaseToken, NotHeld
+from services.pool_manager.model.operations import AuditEntry
 from services.pool_manager.rpc import codec
 
 FULL_NAME = pool_pb2.DESCRIPTOR.services_by_name["PoolAdmin"].full_name
@@ -41,7 +43,7 @@ class PoolAdminServicer(pool_pb2_grpc.PoolAdminServicer):
         """Adds proxies."""
         actor = self._operator(context)
         specs = check_specs([codec.raw_spec(spec) for spec in request.proxies], self._own_address)
-        done = await self._operating.provision(actor, specs, dry_run=request.dry_run)
+        done = await self._store.provision(specs, None if request.dry_run else AuditEntry(actor, "PROVISION", {}))
         return pool_pb2.ProvisionProxiesResponse(created=done.created, updated=done.updated, unchanged=done.unchanged)
 
     async def ListProxies(
@@ -115,7 +117,7 @@ class PoolAdminServicer(pool_pb2_grpc.PoolAdminServicer):
             raise invalid_request([Violation("lease_id", "is empty")])
         token = LeaseToken.parse(request.lease_id)
         if token is None:
-            raise validation.not_held(NotHeld.UNKNOWN)
+            raise not_held(NotHeld.UNKNOWN)
         done = await self._operating.revoke(actor, token, dry_run=request.dry_run)
         return pool_pb2.RevokeLeaseResponse(
             revoked=done.revoked,

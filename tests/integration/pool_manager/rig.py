@@ -70,7 +70,7 @@ async def serve_in_process(
     weights: Mapping[str, float] | None = None,
     fallbacks: Mapping[str, Sequence[str]] | None = None,
     reserve: float = 0.0,
-    rules: Mapping[str, CooldownPolicy] | None = None,
+    policies: Mapping[str, CooldownPolicy] | None = None,
     own_address: Address | None = None,
 ) -> AsyncIterator[Manager]:
     """Serves over the database at `url` in this process, on a free port."""
@@ -85,12 +85,12 @@ async def serve_in_process(
             Leasing(
                 store,
                 Tally(admin_store),
-                observer=PoolMetrics(),
+                PoolMetrics(),
+                Shares(admin_store, weights=weights or {}, reserve=reserve),
                 max_waiting=max_waiting,
-                shares=Shares(admin_store, weights=weights or {}, reserve=reserve),
                 weights=weights,
                 fallbacks=fallbacks,
-                rules=rules,
+                policies=policies,
             )
         )
         await stack.enter_async_context(listening(url, leasing.freed))

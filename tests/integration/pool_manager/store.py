@@ -10,7 +10,7 @@ import asyncpg
 
 from services.pool_manager.db.leases import PostgresLeases
 from services.pool_manager.db.pool import PostgresPool
-from services.pool_manager.leasing.service import Ask
+from services.pool_manager.leasing.attempts import Attempt
 from services.pool_manager.model.leases import (
     Grant,
     HeartbeatRequest,
@@ -48,7 +48,7 @@ async def try_lease(
     store: PostgresLeases, request_id: str, *, country: str = "us", ttl: float = 30.0
 ) -> Grant | Refusal:
     """Asks for one IP."""
-    (answer,) = await store.lease([Ask(request(request_id, country=country, ttl=ttl), repeat_only=False)])
+    (answer,) = await store.lease([Attempt(request(request_id, country=country, ttl=ttl), repeat_only=False)])
     return answer
 
 

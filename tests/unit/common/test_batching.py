@@ -1,14 +1,15 @@
 """Grouping adds no wait when idle, forms groups under load, and loses no item, result or failure."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
-from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from libs.common.batching import Grouper
+from libs.common.errors import ClicktraceError, Code
 
 
 class Gate:
@@ -128,20 +129,48 @@ async def test_every_item_gets_its_own_result_in_groups_within_the_bound(items: 
 
 
 @settings(max_examples=50, deadline=None)
-@given(items=st.lists(st.integers(0, 12), max_size=60))
-async def test_sizes_add_up_to_the_bound_and_what_is_larger_goes_alone(items: list[int]) -> None:
-    groups: list[Sequence[int]] = []
+@given(sizes=st.lists(st.integers(0, 20), max_size=60))
+async def test_what_comes_together_stays_together_within_the_bound(sizes: list[int]) -> None:
+    groups: list[Sequence[tuple[int, int]]] = []
 
-    async def run(group: Sequence[int]) -> Sequence[int | Exception]:
+    async def run(group: Sequence[tuple[int, int]]) -> Sequence[tuple[int, int]]:
         groups.append(group)
         await asyncio.sleep(0)
         return group
 
-    async with Grouper(run, max_group=8, size=lambda item: item) as grouper:
-        assert await asyncio.gather(*(grouper.submit(item) for item in items)) == items
-    assert [item for group in groups for item in group] == items
-    assert all(sum(group) <= 8 or len(group) == 1 for group in groups)
-    assert all(sum(group) + following[0] > 8 for group, following in pairwise(groups)), "not full"
+    calls = [[(call, place) for place in range(size)] for call, size in enumerate(sizes)]
+    async with Grouper(run, max_group=8) as grouper:
+        assert await asyncio.gather(*(grouper.submit_all(call) for call in calls)) == calls
+    assert sorted(item for group in groups for item in group) == [item for call in calls for item in call]
+    assert all(len(group) <= 8 for group in groups)
+    parts = [Counter((call, place // 8) for call, place in group) for group in groups]
+    assert all(size == min(8, sizes[call] - 8 * chunk) for part in parts for (call, chunk), size in part.items()), (
+        "torn apart"
+    )
+    firsts = [next(iter(part.values())) for part in parts]
+    assert all(len(group) + first > 8 for group, first in zip(groups, firsts[1:], strict=False)), "not full"
+
+
+async def test_an_error_of_one_item_leaves_the_others_their_results() -> None:
+    unavailable = ClicktraceError(Code.UNAVAILABLE, "GONE", "gone")
+
+    async def run(group: Sequence[int]) -> Sequence[int | Exception]:
+        return [unavailable if item == 2 else item for item in group]
+
+    async with Grouper(run, max_group=8) as grouper:
+        assert await grouper.submit_all([1, 2, 3]) == [1, unavailable, 3]
+
+
+async def test_items_of_a_cancelled_submitter_are_handed_back_one_by_one() -> None:
+    gate = Gate()
+    returned: list[tuple[int, int]] = []
+    grouper = Grouper(gate.run, max_group=8, abandoned=lambda item, result: returned.append((item, result)))
+    async with grouper, asyncio.TaskGroup() as tasks:
+        leaving = tasks.create_task(grouper.submit_all([1, 2]))
+        await gate.entered.wait()
+        leaving.cancel()
+        gate.open.set()
+    assert returned == [(1, 2), (2, 4)]
 
 
 async def test_what_arrives_while_the_loop_is_read_goes_into_the_same_group() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from services.pool_manager.db.leases import PostgresLeases
 from services.pool_manager.db.pool import PostgresPool
-from services.pool_manager.leasing.service import Ask
+from services.pool_manager.leasing.attempts import Attempt
 from services.pool_manager.model.leases import (
     Grant,
     HeartbeatRequest,
@@ -99,7 +99,7 @@ async def test_twins_in_one_group_share_an_ip_and_others_do_not(
 ) -> None:
     await provision(admin_store, 4)
     names = ["a", "b", "a", "c", "a", "d", "e"]
-    answers = await leases.lease([Ask(request(name), repeat_only=False) for name in names])
+    answers = await leases.lease([Attempt(request(name), repeat_only=False) for name in names])
     tokens = {name: answer.token for name, answer in zip(names, answers, strict=True) if isinstance(answer, Grant)}
     assert len({token.proxy_id for token in tokens.values()}) == 4
     assert [isinstance(answer, Refusal) for answer in answers] == [False] * 6 + [True]
@@ -111,7 +111,9 @@ async def test_a_request_that_may_only_repeat_takes_no_new_ip(
 ) -> None:
     await provision(admin_store, 2)
     held = await lease(leases, "held")
-    answers = await leases.lease([Ask(request("held"), repeat_only=True), Ask(request("new"), repeat_only=True)])
+    answers = await leases.lease(
+        [Attempt(request("held"), repeat_only=True), Attempt(request("new"), repeat_only=True)]
+    )
     assert isinstance(answers[0], Grant)
     assert answers[0].token == held.token
     assert isinstance(answers[1], Refusal)
@@ -124,7 +126,10 @@ async def test_groups_of_several_countries_are_answered_in_order(
         await provision(admin_store, 2, country=country)
     wanted = ["gb", "us", "", "de", "gb", "us", "", "gb"]
     answers = await leases.lease(
-        [Ask(request(f"click-{number}", country=country), repeat_only=False) for number, country in enumerate(wanted)]
+        [
+            Attempt(request(f"click-{number}", country=country), repeat_only=False)
+            for number, country in enumerate(wanted)
+        ]
     )
     got = [answer.proxy.country if isinstance(answer, Grant) else None for answer in answers]
     assert got[:2] + got[3:6] == ["gb", "us", "de", "gb", "us"]
@@ -359,7 +364,7 @@ async def test_a_lease_that_one_of_two_callers_saw_is_kept(leases: PostgresLease
 
 async def test_twins_of_one_group_hold_a_claim_each(leases: PostgresLeases, admin_store: PostgresPool) -> None:
     await provision(admin_store, 1)
-    answers = await leases.lease([Ask(request("click"), repeat_only=False)] * 3)
+    answers = await leases.lease([Attempt(request("click"), repeat_only=False)] * 3)
     (token,) = {answer.token for answer in answers if isinstance(answer, Grant)}
     await leases.return_unseen([token, token])
     assert isinstance(await heartbeat(leases, token), Kept)
@@ -413,10 +418,10 @@ async def test_opposite_groups_never_lock_each_other_out(
 ) -> None:
     other = PostgresLeases(database, cooldown=60, failure_limit=3)
     await provision(admin_store, 40)
-    answers = await leases.lease([Ask(request(f"click-{number}"), repeat_only=False) for number in range(40)])
+    answers = await leases.lease([Attempt(request(f"click-{number}"), repeat_only=False) for number in range(40)])
     tokens = [answer.token for answer in answers if isinstance(answer, Grant)]
     beats = [HeartbeatRequest(token, 30.0) for token in tokens]
-    names = [Ask(request(f"again-{number}"), repeat_only=False) for number in range(40)]
+    names = [Attempt(request(f"again-{number}"), repeat_only=False) for number in range(40)]
     for _ in range(20):
         await asyncio.gather(
             leases.heartbeat(beats),

@@ -4,6 +4,7 @@ what others leave idle can be borrowed.
 
 import asyncio
 import itertools
+import time
 from collections import Counter
 
 from grpc import aio
@@ -94,3 +95,28 @@ async def test_who_waits_is_judged_too(database: str) -> None:
         # 2 of 5 are the reserve, and half of 5 is the share.
         assert served == {"noisy": 3}
         assert await take(manager, "quiet-too", 1) == 1
+
+
+async def test_who_waits_is_judged_by_fresh_counts(database: str) -> None:
+    async with serve_in_process(database, cooldown=0.3, reserve=0.1, failure_limit=1000) as manager:
+        await manager.provision(10)
+        waits: list[float] = []
+
+        async def click(offer: str, number: int) -> None:
+            """Leases as a click does whose attempts all fail at once."""
+            for attempt in range(5):
+                began = time.monotonic()
+                request = pb.LeaseRequest(
+                    request_id=f"{offer}-{number}-{attempt}", country="us", offer=offer, wait=to_duration(10)
+                )
+                lease = (await manager.leases.Lease(request)).lease
+                waits.append(time.monotonic() - began)
+                await manager.leases.Release(
+                    pb.ReleaseRequest(lease_id=lease.lease_id, fence=lease.fence, outcome=pb.PROXY_FAILURE)
+                )
+
+        async with asyncio.TaskGroup() as group:
+            for number, offer in enumerate(["g1", "g1", "g2", "g2"]):
+                group.create_task(click(offer, number))
+        # A cooldown, a count and the machine; nothing like the whole wait beside IPs that are free.
+        assert max(waits) < 5, sorted(waits)[-4:]

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.pool_manager.db.leases import PostgresLeases
-from services.pool_manager.leasing.service import Ask
+from services.pool_manager.leasing.attempts import Attempt
 from services.pool_manager.model.leases import EVERY_COOLDOWN, CooldownPolicy, Grant, LeaseRequest, LeaseToken
 
 IPS = {"us": 5, "gb": 2}
@@ -72,7 +72,7 @@ async def lease_groups(
     held: dict[str, LeaseToken] = {}
     claims: Counter[str] = Counter()
     for group in groups:
-        answers = await store.lease([Ask(requests[name], repeat_only) for name, repeat_only in group])
+        answers = await store.lease([Attempt(requests[name], repeat_only) for name, repeat_only in group])
         wanted = {name for name, repeat_only in group if not repeat_only}
         free = {
             row["country"]

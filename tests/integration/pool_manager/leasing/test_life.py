@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 )
 
 from services.pool_manager.db.leases import PostgresLeases
-from services.pool_manager.leasing.service import Ask
+from services.pool_manager.leasing.attempts import Attempt
 from services.pool_manager.model.leases import (
     Grant,
     HeartbeatRequest,
@@ -120,7 +120,7 @@ class Life(RuleBasedStateMachine):
     @rule(names=st.lists(st.integers(0, 6), min_size=1, max_size=5), country=st.sampled_from(COUNTRIES), ttl=TTLS)
     def lease(self, names: list[int], country: str, ttl: float) -> None:
         before = self.now()
-        asks = [Ask(request(f"request-{name}", country=country, ttl=ttl), repeat_only=False) for name in names]
+        asks = [Attempt(request(f"request-{name}", country=country, ttl=ttl), repeat_only=False) for name in names]
         answers = self.run(self.store.lease(asks))
         after = self.now()
         surely_free, perhaps_free = self.free(country, before), self.free(country, after)

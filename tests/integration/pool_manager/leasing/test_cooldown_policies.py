@@ -1,4 +1,4 @@
-"""Proves the two rules that an offer can be put under: having its own last IP again at once, and rests that hold
+"""Proves the two cooldown policies that an offer can have: having its own last IP again at once, and rests that hold
 between leases of one host alone; and that nobody else's rest is cut short by them.
 """
 
@@ -13,7 +13,7 @@ from libs.common.rpc.status import from_rpc_error
 from libs.common.rpc.times import to_duration
 from services.pool_manager.db.leases import PostgresLeases
 from services.pool_manager.db.pool import PostgresPool
-from services.pool_manager.leasing.service import Ask
+from services.pool_manager.leasing.attempts import Attempt
 from services.pool_manager.model.leases import CooldownPolicy, Grant, LeaseRequest, Refusal
 from tests.integration.pool_manager.rig import Manager, serve_in_process
 from tests.integration.pool_manager.store import Pool, provision, release, rows, until
@@ -27,16 +27,16 @@ _numbers = itertools.count()
 
 
 async def ask(
-    store: PostgresLeases, offer: str, rule: CooldownPolicy = NONE, *, ttl: float = 30.0, country: str = "us"
+    store: PostgresLeases, offer: str, policy: CooldownPolicy = NONE, *, ttl: float = 30.0, country: str = "us"
 ) -> Grant | Refusal:
-    request = LeaseRequest(f"{offer}-{next(_numbers)}", country, offer, "test", ttl, 0.0, policy=rule)
-    (answer,) = await store.lease([Ask(request, repeat_only=False)])
+    request = LeaseRequest(f"{offer}-{next(_numbers)}", country, offer, "test", ttl, 0.0, policy=policy)
+    (answer,) = await store.lease([Attempt(request, repeat_only=False)])
     return answer
 
 
-async def use(store: PostgresLeases, offer: str, rule: CooldownPolicy = NONE) -> Grant:
+async def use(store: PostgresLeases, offer: str, policy: CooldownPolicy = NONE) -> Grant:
     """Leases an IP that must be there, and releases it."""
-    grant = await ask(store, offer, rule)
+    grant = await ask(store, offer, policy)
     assert isinstance(grant, Grant), grant
     await release(store, grant.token)
     return grant
@@ -77,8 +77,8 @@ async def test_rests_hold_between_leases_of_one_host_alone(leases: PostgresLease
     b = await use(leases, "winter", HOST_B)
     assert a.proxy == b.proxy
     # Both rests run on, each for its host; and for everybody else.
-    for offer, rule in (("summer", HOST_A), ("winter", HOST_B), ("none", NONE), ("none", REUSE)):
-        refusal = await ask(leases, offer, rule)
+    for offer, policy in (("summer", HOST_A), ("winter", HOST_B), ("none", NONE), ("none", REUSE)):
+        refusal = await ask(leases, offer, policy)
         assert isinstance(refusal, Refusal), offer
         assert refusal.retry_after is not None
         assert 50 < refusal.retry_after <= 60
@@ -89,16 +89,16 @@ async def test_what_was_used_under_no_rule_rests_for_everybody(
 ) -> None:
     await provision(admin_store, 1)
     await use(leases, "plain")
-    for rule in (REUSE, HOST_A):
-        assert isinstance(await ask(leases, "summer", rule), Refusal)
-    # The archive of rests knows that too: a lease under a rule is granted, and the rest of the one before still holds.
+    for policy in (REUSE, HOST_A):
+        assert isinstance(await ask(leases, "summer", policy), Refusal)
+    # The archive of rests knows that too: a lease under a policy is granted, and the earlier cooldown still holds.
     await pool.execute("UPDATE pool.proxies SET available_at = now(), rests = NULL")
     await use(leases, "plain", REUSE)
     await use(leases, "plain", REUSE)
     assert isinstance(await ask(leases, "summer", HOST_A), Refusal)
 
 
-async def test_what_expired_rests_by_the_same_rules(
+async def test_what_expired_rests_by_the_same_policies(
     leases: PostgresLeases, admin_store: PostgresPool, pool: Pool
 ) -> None:
     await provision(admin_store, 1)
@@ -122,8 +122,8 @@ async def test_a_lease_that_nobody_saw_cuts_no_rest_short(
     assert isinstance(unseen, Grant)
     await leases.return_unseen([unseen.token])
     assert await rows(pool, "SELECT available_at FROM pool.proxies") == [before]
-    for offer, rule in (("summer", HOST_A), ("none", NONE)):
-        assert isinstance(await ask(leases, offer, rule), Refusal), offer
+    for offer, policy in (("summer", HOST_A), ("none", NONE)):
+        assert isinstance(await ask(leases, offer, policy), Refusal), offer
     assert isinstance(await ask(leases, "winter", HOST_B), Grant)
 
 
@@ -151,10 +151,10 @@ async def by_batch(manager: Manager, wanted: pb.LeaseRequest) -> pb.Lease:
 
 @pytest.mark.parametrize("batch", [False, True])
 async def test_who_waits_under_a_rule_is_served_the_moment_its_ip_is_released(database: str, batch: bool) -> None:
-    rules = {"summer": REUSE}
+    policies = {"summer": REUSE}
     async with (
-        serve_in_process(database, rules=rules) as manager,
-        serve_in_process(database, rules=rules) as other,
+        serve_in_process(database, policies=policies) as manager,
+        serve_in_process(database, policies=policies) as other,
     ):
         await manager.provision(1)
         held = (await manager.leases.Lease(pb.LeaseRequest(request_id="a", country="us", offer="summer"))).lease
