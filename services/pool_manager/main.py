@@ -10,6 +10,7 @@ from libs.common.observability import telemetry
 from libs.common.observability.metrics import exposing, job_failed
 from libs.common.postgres import database
 from libs.common.process import lifecycle
+from libs.common.providers.library import read_profiles
 from libs.common.process.supervisor import Job, Supervisor
 from libs.common.rpc import tls
 from libs.common.rpc.server import Security, Server, Service
@@ -60,7 +61,7 @@ async def run(config: PoolSettings, stop: asyncio.Event) -> None:
     )
     pool = PostgresPool(connections, cooldown=config.cooldown, retention=config.retention)
     tally = Tally(pool)
-    credentials = Credentials(config.credentials_dir)
+    credentials = Credentials(config.credentials_dir, read_profiles(config.profiles_dir))
     observer = PoolMetrics()
     jobs = Supervisor(on_failure=job_failed)
     metrics.maintained()

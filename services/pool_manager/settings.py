@@ -117,7 +117,9 @@ class PoolSettings(DatabaseSettings, OperatorSettings, ServerSettings):
     """Offers whose IPs rest only for offers of the same host: `summer=ads.example`; what they used last rests for all
     offers that are not named here."""
     credentials_dir: Path | None = None
-    """A directory of `PROVIDER.toml` files with `username`, `password` and, if wanted, `username_template`."""
+    """A directory of `PROVIDER.toml` files with `username`, `password` and `profile` or `username_template`."""
+    profiles_dir: Path | None = None
+    """A directory of profiles of providers, `NAME.toml`, which win over the shipped ones of the same name."""
     drain_delay: Seconds = 0.0
     """How long clients get to turn away, after health says NOT_SERVING and before calls are refused."""
     grace: Seconds = 10.0

@@ -31,7 +31,7 @@ def read_profiles(overrides: Path | None = None) -> Mapping[str, Profile]:
         try:
             profiles[name] = parse(text)
         except ProfileError as error:
-            faults.append(f"{name}{_SUFFIX}: {error}")
+            faults.append(f"{name}{_SUFFIX}: {error.message}")
     if faults:
         raise ProfileError("\n".join(faults))
     return profiles

@@ -16,6 +16,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from libs.common.errors import ClicktraceError, Code
+
 MAX_LOGIN_BYTES = 255
 """The longest user name and the longest password, in bytes: a length octet holds no more (RFC 1929)."""
 
@@ -26,8 +28,12 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _CLASS = re.compile(r"(.)-(.)|(.)", re.DOTALL)
 
 
-class ProfileError(Exception):
+class ProfileError(ClicktraceError):
     """A profile, or a login that it makes, cannot be used; the message holds no secret."""
+
+    def __init__(self, message: str) -> None:
+        """INVALID_ARGUMENT/INVALID_PROFILE with a message that says what is wrong."""
+        super().__init__(Code.INVALID_ARGUMENT, "INVALID_PROFILE", message)
 
 
 class _Strict(BaseModel):

@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+import secrets
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
 from libs.common.errors import ClicktraceError
 from libs.common.process import logs
 from services.pool_manager.inventory.credentials import Credentials
+from services.pool_manager.model.proxies import Protocol as ProxyProtocol
 from services.pool_manager.model.proxies import Proxy
 
 log = logs.get(__name__)
@@ -80,7 +82,12 @@ class Prober:
         return len(probes)
 
     async def _try(self, probe: Probe) -> None:
-        seen = await self._fetch(probe.proxy, *self._credentials.for_proxy(probe.proxy))
+        # A probe has a session of its own.
+        dialled = self._credentials.dial(probe.proxy, secrets.token_hex(16))
+        proxy = replace(
+            probe.proxy, ip_address=dialled.host, ip_port=dialled.port, protocol=ProxyProtocol(dialled.protocol)
+        )
+        seen = await self._fetch(proxy, dialled.username, dialled.password)
         back = await self._store.probed(probe, seen, self._first_pause)
         expected = seen is None or seen.country in {"", probe.proxy.country}
         log.info("proxy.probed", proxy_id=probe.proxy_id, ip_address=probe.proxy.ip_address, back=back)

@@ -1,19 +1,24 @@
 """Credentials of proxy providers, from one secret file per provider.
 
-`PROVIDER.toml` holds `username`, `password` and, if wanted, `username_template`, in which `{username}`, `{ip_address}`
-and `{country}` are replaced. Nothing of it is ever logged, traced or stored.
+`PROVIDER.toml` holds `username` and `password`, and `profile` for a provider that sells one gateway and sessions: the
+profile (`libs/common/providers`) says what is dialled for a slot, and what the login is made of. Without a profile the
+row is dialled, and `username_template` may place `{username}`, `{ip_address}` and `{country}`. Nothing of a file is ever
+logged, traced or stored.
 """
 
 import re
 import time
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from libs.common.errors import ClicktraceError, Code
 from libs.common.process import logs
-from services.pool_manager.model.proxies import Proxy
+from libs.common.providers.library import read_profiles
+from libs.common.providers.profile import Account, Profile, ProfileError, Rendered
+from services.pool_manager.model.proxies import Protocol, Proxy
 
 log = logs.get(__name__)
 
@@ -23,7 +28,7 @@ _LOOK_SECONDS = 1.0
 _PROVIDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _PLACE = re.compile(r"\{(\w*)\}")
 _PLACES = frozenset({"username", "ip_address", "country"})
-_KEYS = frozenset({"username", "password", "username_template"})
+_KEYS = frozenset({"username", "password", "username_template", "profile", "account"})
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -36,6 +41,10 @@ class BrokenSecretError(Exception):
     """The secret file of a provider cannot be used."""
 
 
+# A session is asked for that lives twice as long as a trace may take.
+_SESSION_SECONDS = 120.0
+
+
 @dataclass(frozen=True, slots=True)
 class Secret:
     """What one file says."""
@@ -43,12 +52,14 @@ class Secret:
     username: str
     password: str
     template: str
+    account: str = ""
+    profile: Profile | None = None
 
     def __repr__(self) -> str:
         return "Secret(...)"
 
     @classmethod
-    def parse(cls, text: str) -> Self:
+    def parse(cls, text: str, profiles: Mapping[str, Profile]) -> Self:
         """Reads a file; raises BrokenSecretError with what is wrong, and nothing of what is in it."""
         try:
             values = tomllib.loads(text)
@@ -60,18 +71,42 @@ class Secret:
             raise BrokenSecretError("holds a value that is no string")
         username, password = values.get("username", ""), values.get("password", "")
         template = values.get("username_template", "{username}")
-        if not username:
+        account, profile = values.get("account", ""), None
+        if name := values.get("profile"):
+            if (profile := profiles.get(name)) is None:
+                raise BrokenSecretError(f"names no known profile; there are {', '.join(sorted(profiles))}")
+            if "username_template" in values:
+                raise BrokenSecretError("has a profile and a username_template; the profile alone makes the login")
+        elif not username:
             raise BrokenSecretError("has no username")
-        if any(_CONTROL.search(value) for value in (username, password, template)):
+        if any(_CONTROL.search(value) for value in (username, password, template, account)):
             raise BrokenSecretError("holds a control character, such as a line break")
         if unknown := set(_PLACE.findall(template)) - _PLACES:
             raise BrokenSecretError(f"has {len(unknown)} unknown places in its username_template")
-        return cls(username, password, template)
+        secret = cls(username, password, template, account, profile)
+        if profile is not None:
+            # What cannot travel is told now, and not with a lease.
+            secret.dial(Proxy("slot", 1, Protocol.HTTP, "", "us"), "sample")
+        return secret
 
-    def for_proxy(self, proxy: Proxy) -> tuple[str, str]:
-        """Returns user name and password for one proxy."""
+    def dial(self, proxy: Proxy, nonce: str) -> Rendered:
+        """Returns what is dialled for a lease with this nonce on a proxy."""
+        if self.profile is not None:
+            try:
+                return self.profile.render(
+                    Account(self.username, self.password, self.account),
+                    slot=proxy.ip_address,
+                    port=proxy.ip_port,
+                    protocol=proxy.protocol.value,
+                    country=proxy.country,
+                    nonce=nonce,
+                    ttl_seconds=_SESSION_SECONDS,
+                )
+            except ProfileError as error:
+                raise BrokenSecretError(f"makes a login that cannot be used: {error.message}") from None
         values = {"username": self.username, "ip_address": proxy.ip_address, "country": proxy.country}
-        return _PLACE.sub(lambda place: values[place[1]], self.template), self.password
+        username = _PLACE.sub(lambda place: values[place[1]], self.template)
+        return Rendered(proxy.ip_address, proxy.ip_port, proxy.protocol.value, username, self.password)
 
 
 @dataclass(slots=True)
@@ -87,21 +122,44 @@ class Credentials:
     A missing file means a proxy without credentials. While a file is broken the last good content holds.
     """
 
-    def __init__(self, directory: Path | None, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Reads nothing yet; without a directory there are no credentials."""
+    def __init__(
+        self,
+        directory: Path | None,
+        profiles: Mapping[str, Profile] | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Reads nothing yet; without a directory there are no credentials. Files name `profiles`, the shipped ones if
+        left out.
+        """
         self._directory = directory
+        self._profiles = read_profiles() if profiles is None else profiles
         self._clock = clock
         self._entries: dict[str, _Entry] = {}
 
-    def for_proxy(self, proxy: Proxy) -> tuple[str, str]:
-        """Returns user name and password for a proxy; both empty if it wants none."""
+    def dial(self, proxy: Proxy, nonce: str) -> Rendered:
+        """Returns what is dialled for a lease with this nonce on a proxy; without a login if it wants none.
+
+        With a profile every lease gets a session of its own, and a repeated request the same again. Raises
+        FAILED_PRECONDITION/PROVIDER_LOGIN_UNUSABLE for a slot whose login cannot travel.
+        """
+        bare = Rendered(proxy.ip_address, proxy.ip_port, proxy.protocol.value, "", "")
         if self._directory is None:
-            return "", ""
+            return bare
         entry = self._entries.get(proxy.provider)
         now = self._clock()
         if entry is None or now - entry.looked >= _LOOK_SECONDS:
             entry = self._look(self._directory, proxy.provider, entry, now)
-        return ("", "") if entry.secret is None else entry.secret.for_proxy(proxy)
+        if entry.secret is None:
+            return bare
+        try:
+            return entry.secret.dial(proxy, nonce)
+        except BrokenSecretError as error:
+            raise ClicktraceError(
+                Code.FAILED_PRECONDITION,
+                "PROVIDER_LOGIN_UNUSABLE",
+                f"the secret file of provider {proxy.provider!r} {error}; the slot is {proxy.ip_address!r}",
+            ) from None
 
     def _look(self, directory: Path, provider: str, before: _Entry | None, now: float) -> _Entry:
         entry = before or _Entry(now, None, None)
@@ -117,7 +175,7 @@ class Credentials:
             if stamp == entry.stamp:
                 return entry
             entry.stamp = stamp
-            entry.secret = Secret.parse(path.read_text(encoding="utf-8"))
+            entry.secret = Secret.parse(path.read_text(encoding="utf-8"), self._profiles)
         except FileNotFoundError:
             entry.stamp, entry.secret = None, None
         except (BrokenSecretError, OSError, UnicodeDecodeError) as error:

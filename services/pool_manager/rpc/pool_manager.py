@@ -29,7 +29,7 @@ Message = TypeVar("Message", bound=Any)
 _MARGIN_SECONDS = 0.05
 _MARGIN_SHARE = 0.2
 
-_PROTOCOLS: dict[Protocol, Any] = {each: pool_pb2.Protocol.Value(each.value) for each in Protocol}
+_PROTOCOLS: dict[str, Any] = {each.value: pool_pb2.Protocol.Value(each.value) for each in Protocol}
 _OUTCOMES: dict[int, str] = {number: name for name, number in pool_pb2.Outcome.items()}
 
 
@@ -96,11 +96,14 @@ class PoolManagerServicer(pool_pb2_grpc.PoolManagerServicer):
         lease, leased = response.lease, grant.proxy
         lease.lease_id = str(grant.token)
         lease.fence = grant.token.fence
+        # Of a slot the gateway of its provider is dialled, with a session that belongs to this lease alone.
+        dialled = self._credentials.dial(leased, grant.token.nonce)
         proxy = lease.proxy
-        proxy.ip_address = leased.ip_address
-        proxy.ip_port = leased.ip_port
-        proxy.protocol = _PROTOCOLS[leased.protocol]
-        proxy.username, proxy.password = self._credentials.for_proxy(leased)
+        proxy.ip_address = dialled.host
+        proxy.ip_port = dialled.port
+        proxy.protocol = _PROTOCOLS[dialled.protocol]
+        proxy.username = dialled.username
+        proxy.password = dialled.password
         proxy.provider = leased.provider
         proxy.country = leased.country
         put_moment(lease.expire_time, grant.expire_time)
