@@ -10,8 +10,8 @@ from libs.common.observability import telemetry
 from libs.common.observability.metrics import exposing, job_failed
 from libs.common.postgres import database
 from libs.common.process import lifecycle
-from libs.common.providers.library import read_profiles
 from libs.common.process.supervisor import Job, Supervisor
+from libs.common.providers.library import read_profiles
 from libs.common.rpc import tls
 from libs.common.rpc.server import Security, Server, Service
 from services.pool_manager import metrics

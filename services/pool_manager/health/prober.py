@@ -1,9 +1,9 @@
 """Brings IPs back that were taken out: real requests through them, after a pause that grows with every failure."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
 import secrets
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -84,8 +84,8 @@ class Prober:
     async def _try(self, probe: Probe) -> None:
         # A probe has a session of its own.
         dialled = self._credentials.dial(probe.proxy, secrets.token_hex(16))
-        proxy = replace(
-            probe.proxy, ip_address=dialled.host, ip_port=dialled.port, protocol=ProxyProtocol(dialled.protocol)
+        proxy = probe.proxy._replace(
+            ip_address=dialled.host, ip_port=dialled.port, protocol=ProxyProtocol(dialled.protocol)
         )
         seen = await self._fetch(proxy, dialled.username, dialled.password)
         back = await self._store.probed(probe, seen, self._first_pause)

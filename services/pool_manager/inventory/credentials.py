@@ -2,8 +2,8 @@
 
 `PROVIDER.toml` holds `username` and `password`, and `profile` for a provider that sells one gateway and sessions: the
 profile (`libs/common/providers`) says what is dialled for a slot, and what the login is made of. Without a profile the
-row is dialled, and `username_template` may place `{username}`, `{ip_address}` and `{country}`. Nothing of a file is ever
-logged, traced or stored.
+row is dialled, and `username_template` may place `{username}`, `{ip_address}` and `{country}`. Nothing of a file is
+ever logged, traced or stored.
 """
 
 import re
@@ -71,13 +71,8 @@ class Secret:
             raise BrokenSecretError("holds a value that is no string")
         username, password = values.get("username", ""), values.get("password", "")
         template = values.get("username_template", "{username}")
-        account, profile = values.get("account", ""), None
-        if name := values.get("profile"):
-            if (profile := profiles.get(name)) is None:
-                raise BrokenSecretError(f"names no known profile; there are {', '.join(sorted(profiles))}")
-            if "username_template" in values:
-                raise BrokenSecretError("has a profile and a username_template; the profile alone makes the login")
-        elif not username:
+        account, profile = values.get("account", ""), _profile_of(values, profiles)
+        if profile is None and not username:
             raise BrokenSecretError("has no username")
         if any(_CONTROL.search(value) for value in (username, password, template, account)):
             raise BrokenSecretError("holds a control character, such as a line break")
@@ -109,6 +104,18 @@ class Secret:
         return Rendered(proxy.ip_address, proxy.ip_port, proxy.protocol.value, username, self.password)
 
 
+def _profile_of(values: Mapping[str, str], profiles: Mapping[str, Profile]) -> Profile | None:
+    """Returns the profile that a secret file names; None if it names none."""
+    name = values.get("profile")
+    if not name:
+        return None
+    if name not in profiles:
+        raise BrokenSecretError(f"names no known profile; there are {', '.join(sorted(profiles))}")
+    if "username_template" in values:
+        raise BrokenSecretError("has a profile and a username_template; the profile alone makes the login")
+    return profiles[name]
+
+
 @dataclass(slots=True)
 class _Entry:
     looked: float
@@ -129,8 +136,9 @@ class Credentials:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Reads nothing yet; without a directory there are no credentials. Files name `profiles`, the shipped ones if
-        left out.
+        """Reads nothing yet; without a directory there are no credentials.
+
+        Secret files name one of `profiles`; those that are shipped if left out.
         """
         self._directory = directory
         self._profiles = read_profiles() if profiles is None else profiles
