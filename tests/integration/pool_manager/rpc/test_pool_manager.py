@@ -3,6 +3,7 @@ batches that fail item by item, and the operator token.
 """
 
 import asyncio
+import re
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +191,32 @@ async def test_credentials_come_from_the_file_of_the_provider(database: str, tmp
         ip_address="10.1.2.3", ip_port=1080, protocol=pb.SOCKS5, username="customer-session-10.1.2.3-gb",
         password="s3cret", provider="luna", country="gb",
     )  # fmt: skip
+
+
+SEEDS_ROWS = """
+INSERT INTO ip_rotation_pool (ip_address, ip_port, country, provider)
+SELECT
+  'luna-us-slot-' || generate_series(1, 10),
+  '7000',
+  'us',
+  'luna';
+"""
+
+
+async def test_the_rows_of_the_source_document_lead_to_the_gateway_of_their_provider(
+    database: str, pool: Pool, tmp_path: Path
+) -> None:
+    await pool.execute(SEEDS_ROWS)
+    (tmp_path / "luna.toml").write_text('profile = "lunaproxy"\nusername = "customer"\npassword = "s3cret"\n')
+    async with serve_in_process(database, credentials_dir=tmp_path) as manager:
+        requests = [pb.LeaseRequest(request_id=f"click-{number}") for number in range(10)]
+        granted = await manager.leases.BatchLease(pb.BatchLeaseRequest(requests=requests))
+        repeated = await manager.leases.Lease(requests[3])
+    proxies = [result.response.lease.proxy for result in granted.results]
+    assert {(proxy.ip_address, proxy.ip_port) for proxy in proxies} == {("pr.lunaproxy.com", 12233)}
+    assert len({proxy.username for proxy in proxies}) == 10
+    assert all(re.fullmatch(r"user-customer-region-us-sessid-\w{10}-sesstime-2", proxy.username) for proxy in proxies)
+    assert repeated.lease.proxy == proxies[3]
 
 
 async def test_a_caller_that_gave_up_leaves_no_lease_behind(manager: Manager, pool: Pool) -> None:
