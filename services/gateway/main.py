@@ -15,7 +15,7 @@ from aiohttp import web
 from grpc import aio
 
 from libs.common.observability import telemetry
-from libs.common.observability.metrics import job_failed
+from libs.common.observability.metrics import job_failed, job_started
 from libs.common.postgres import database
 from libs.common.process import lifecycle, logs
 from libs.common.process.supervisor import Job, Supervisor
@@ -113,7 +113,7 @@ async def gateway(config: GatewaySettings, stop: asyncio.Event) -> AsyncIterator
     privacy_key = config.privacy_key.get_secret_value() or secrets.token_hex()
     files = tls.Files(config.tls_dir) if config.tls_dir else None
     security = Security(files, operators=config.operator_identities, token=token) if files else None
-    jobs = Supervisor(on_failure=job_failed)
+    jobs = Supervisor(on_start=job_started, on_failure=job_failed)
     async with AsyncExitStack() as stack:
         connections = await database.connect_pool(
             str(config.database_url), application_name="clicktrace-gateway", max_size=8

@@ -7,7 +7,7 @@ from functools import partial
 
 from clicktrace.pool.v1 import pool_pb2_grpc
 from libs.common.observability import telemetry
-from libs.common.observability.metrics import exposing, job_failed
+from libs.common.observability.metrics import exposing, job_failed, job_started
 from libs.common.postgres import database
 from libs.common.process import lifecycle
 from libs.common.process.supervisor import Job, Supervisor
@@ -63,7 +63,7 @@ async def run(config: PoolSettings, stop: asyncio.Event) -> None:
     tally = Tally(pool)
     credentials = Credentials(config.credentials_dir, read_profiles(config.profiles_dir))
     observer = PoolMetrics()
-    jobs = Supervisor(on_failure=job_failed)
+    jobs = Supervisor(on_start=job_started, on_failure=job_failed)
     metrics.maintained()
     try:
         await pool.set_providers(config.provider_cooldowns, config.provider_prices)

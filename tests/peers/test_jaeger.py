@@ -140,7 +140,8 @@ async def test_a_broken_chain_is_an_error_where_it_broke_and_nowhere_else(system
     # The calls themselves went well, and so did the answer to the visitor.
     assert {span.span_id for span in trace.spans if span.failed} == {hops[-1].span_id, trace.one("journey").span_id}
     assert trace.one("journey").tags["error.type"] == click.reason
-    assert trace.one("journey", TRACE, TRACE).tags["clicktrace.failure.blame"] == "TARGET"
+    # The origin closes behind a tunnel that stands: a proxy whose exit died looks the same from here.
+    assert trace.one("journey", TRACE, TRACE).tags["clicktrace.failure.blame"] == "UNCLEAR"
 
 
 async def test_a_click_without_an_ip_says_so_in_its_lease(system: System, jaeger: Jaeger) -> None:

@@ -153,7 +153,7 @@ def check_volumes_and_configs(manifests: Any) -> None:
 
 def check_ingresses(manifests: Any) -> None:
     services = {each["metadata"]["name"]: each["spec"]["ports"] for each in of_kind(manifests, "Service")}
-    routes = (ROOT / "services" / "gateway" / "routes.py").read_text()
+    routes = (ROOT / "services" / "gateway" / "http" / "click.py").read_text()
     for ingress in of_kind(manifests, "Ingress"):
         for path in (path for rule in ingress["spec"]["rules"] for path in rule["http"]["paths"]):
             backend = path["backend"]["service"]

@@ -39,6 +39,11 @@ _JOB_FAILURES = Counter(
 )
 
 
+def job_started(job: str) -> None:
+    """Shows a background job that has not raised yet, so that its first failure is an increase."""
+    _JOB_FAILURES.labels(job)
+
+
 def job_failed(job: str) -> None:
     """Counts a background job that raised."""
     _JOB_FAILURES.labels(job).inc()

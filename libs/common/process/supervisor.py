@@ -27,8 +27,14 @@ class Supervisor:
     not come back in step.
     """
 
-    def __init__(self, *, on_failure: Callable[[str], None] = lambda _job: None) -> None:
-        """`on_failure` receives the name of a job each time it has raised."""
+    def __init__(
+        self,
+        *,
+        on_start: Callable[[str], None] = lambda _job: None,
+        on_failure: Callable[[str], None] = lambda _job: None,
+    ) -> None:
+        """`on_start` receives the name of each job once, `on_failure` each time the job has raised."""
+        self._on_start = on_start
         self._on_failure = on_failure
         self._failures: dict[str, int] = {}
         self._watchers: list[Callable[[bool], None]] = []
@@ -45,6 +51,7 @@ class Supervisor:
     @asynccontextmanager
     async def running(self, name: str, job: Job) -> AsyncIterator[None]:
         """Runs a job beside the block; leaving the block cancels it and waits for its clean-up."""
+        self._on_start(name)
         task = asyncio.create_task(self._keep(name, job), name=name)
         try:
             yield
