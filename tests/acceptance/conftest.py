@@ -6,13 +6,11 @@ import pytest
 
 from tests.support.lab import Lab, open_lab
 from tests.support.otlp import OtlpSink
-from tests.support.system import System, state_directory
+from tests.support.system import WITHOUT_SHARES, System, state_directory
 
 MAX_WAIT = 2.0
 # Longer than any visitor waits: who finds no IP is told so at once.
 COOLDOWN = 60.0
-# Shares are judged by a count that is up to a second old, in which IPs whose cooldown a test has just ended are busy.
-WITHOUT_SHARES = {"POOL_RESERVE": "0"}
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import pytest
 
 from clicktrace.gateway.v1 import gateway_pb2 as pb
 from tests.support.jaeger import Jaeger, Span, Trace, running
-from tests.support.system import Answer, System, state_directory
+from tests.support.system import WITHOUT_SHARES, Answer, System, state_directory
 
 LEASE = "clicktrace.pool.v1.PoolManager/BatchLease"
 RELEASE = "clicktrace.pool.v1.PoolManager/BatchRelease"
@@ -40,9 +40,11 @@ def jaeger() -> Iterator[Jaeger]:
 @pytest.fixture(scope="module")
 def system(jaeger: Jaeger) -> Iterator[System]:
     """Runs the system, which reports to Jaeger."""
-    options = ("--cooldown", "3s", "--max-wait", "1s", "--slow-hop", "0.5s")
-    environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": jaeger.endpoint, "OTEL_BSP_SCHEDULE_DELAY": "100"}
+    # No IP comes back while a visitor waits, and whoever is to land may wait for it.
+    options = ("--cooldown", "60s", "--max-wait", "1s", "--slow-hop", "0.5s")
+    environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": jaeger.endpoint, "OTEL_BSP_SCHEDULE_DELAY": "100", **WITHOUT_SHARES}
     with state_directory() as state, System(state, options, environment) as system:
+        system.give_visitors_of("demo", seconds=30)
         yield system
 
 

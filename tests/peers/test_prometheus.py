@@ -28,7 +28,7 @@ from tests.acceptance.test_readme import on_the_ports_of
 from tests.support.metrics import known
 from tests.support.otlp import OtlpSink
 from tests.support.rules import RULES, RULES_TEST, panel_queries, rule_queries, rules
-from tests.support.system import ROOT, System, free_ports, state_directory
+from tests.support.system import ROOT, WITHOUT_SHARES, System, free_ports, state_directory
 
 JOBS = {"gateway": "internal", "pool_manager": "pool-metrics", "tracer": "tracer-metrics"}
 HINT = "is missing: apt-get install prometheus"
@@ -50,7 +50,7 @@ def promtool() -> str:
 def observed() -> Iterator[System]:
     """Runs a system whose every click is traced, so that there are exemplars."""
     with OtlpSink() as sink, state_directory() as state:
-        environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": sink.endpoint}
+        environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": sink.endpoint, **WITHOUT_SHARES}
         with System(state, ("--cooldown", "1s", "--max-wait", "2s"), environment) as system:
             yield system
 
