@@ -35,7 +35,7 @@ ENDED = "the output has ended"
 PORTS = ("http", "internal", "grpc", "pool", "tracer", "pool-metrics", "tracer-metrics", "demo", "proxy")
 
 WITHOUT_SHARES = {"POOL_RESERVE": "0"}
-"""Shares are judged by a count that is up to a second old, in which IPs whose cooldown a test has just ended are busy."""
+"""Shares are judged by a count up to a second old, in which IPs whose cooldown a test has just ended are busy."""
 
 # What a test is about is seldom the cooldown of the tests before it.
 _END_COOLDOWNS = """
