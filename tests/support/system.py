@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import re
 import signal
 import socket
@@ -10,7 +11,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -45,12 +46,15 @@ WHERE pool.state_of(drained, is_healthy, ending, expires_at, available_at, clock
 
 
 def free_ports(count: int) -> Sequence[int]:
-    """Returns ports that nobody has now."""
+    """Returns ports that nobody has now, below those that the kernel gives to outgoing connections of other tests."""
     with ExitStack() as stack:
-        sockets = [stack.enter_context(closing(socket.socket())) for _ in range(count)]
-        for opened in sockets:
-            opened.bind(("0.0.0.0", 0))
-        return [opened.getsockname()[1] for opened in sockets]
+        found: list[int] = []
+        while len(found) < count:
+            opened = stack.enter_context(closing(socket.socket()))
+            with suppress(OSError):
+                opened.bind(("0.0.0.0", random.randint(10_000, 32_000)))
+                found.append(opened.getsockname()[1])
+        return found
 
 
 @contextmanager
