@@ -20,6 +20,7 @@ log = logs.get(__name__)
 _tracer = trace.get_tracer(__name__)
 
 IN_FLIGHT = Gauge("clicktrace_tracer_traces_in_flight", "Walks that are under way; what the autoscaler reads.")
+BEGUN = Counter("clicktrace_tracer_traces", "Walks that were begun; one that is turned away is not.")
 BUSY = Counter("clicktrace_tracer_busy", "Calls that were turned away because too many walks were under way.")
 _HOP_TIME = Histogram("clicktrace_tracer_hop_seconds", "How long hops took.", buckets=SECONDS)
 _TRACE_TIME = Histogram("clicktrace_tracer_trace_seconds", "How long walks took.", buckets=SECONDS)

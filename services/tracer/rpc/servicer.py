@@ -84,6 +84,7 @@ class Tracer(pb_grpc.TracerServicer):
         walk = Walk(asked, self._fetcher, self._targets, self._settings)
         observer = metrics.Observer(asked, span_queries=self._span_queries)
         self._walks.add(walk)
+        metrics.BEGUN.inc()
         metrics.IN_FLIGHT.inc()
         try:
             async with (
