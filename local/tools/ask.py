@@ -21,6 +21,7 @@ from grpc import aio
 
 from clicktrace.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from clicktrace.pool.v1 import pool_pb2, pool_pb2_grpc
+from libs.common.enums import name_of
 from libs.common.rpc import tls
 from libs.common.rpc.client import channel
 from libs.common.rpc.status import from_rpc_error
@@ -131,7 +132,8 @@ async def _ended(click_id: str) -> gateway_pb2.Click:
 
 
 def _explained(click: gateway_pb2.Click) -> Iterator[str]:
-    answer, status = gateway_pb2.Answer.Name(click.answer), gateway_pb2.ClickStatus.Name(click.status)
+    answer = name_of(gateway_pb2.Answer.DESCRIPTOR, click.answer) or "none"
+    status = name_of(gateway_pb2.ClickStatus.DESCRIPTOR, click.status)
     yield f"click     {click.click_id}"
     yield f"answer    {answer}{f' ({click.reason})' if click.reason else ''}; the trace: {status}"
     if click.joined_click_id:
@@ -145,7 +147,7 @@ def _explained(click: gateway_pb2.Click) -> Iterator[str]:
         url = hop.url.partition("?")[0]
         yield f"hop {hop.index:<6}{hop.status or '-':<5}{_milliseconds(hop.total):>10}  {url}  {led}".rstrip()
     for param in click.params:
-        origin = gateway_pb2.ParameterSource.Origin.Name(param.origin)
+        origin = name_of(gateway_pb2.ParameterSource.Origin.DESCRIPTOR, param.origin)
         yield f"parameter {param.name} = {param.value}  {origin}{f': {param.rule}' if param.rule else ''}"
     if click.otel_trace_id:
         yield f"trace     {click.otel_trace_id}"

@@ -22,6 +22,7 @@ from grpc import aio
 from yarl import URL
 
 from clicktrace.gateway.v1 import gateway_pb2, gateway_pb2_grpc
+from libs.common.enums import name_of
 from libs.common.rpc import times, tls
 from libs.common.rpc.client import channel
 
@@ -65,7 +66,7 @@ class Row:
         if click is None:
             return str(shot.number), "—", "—", "—", f"{shot.seconds * 1000:.0f} ms", where
         addresses = [attempt.ip_address for attempt in click.attempts]
-        answer = gateway_pb2.Answer.Name(click.answer) if click.answer else "—"
+        answer = name_of(gateway_pb2.Answer.DESCRIPTOR, click.answer) or "—"
         return (
             str(shot.number),
             f"{answer} {click.reason}".strip(),
@@ -108,7 +109,8 @@ def summary(rows: Sequence[Row], seconds: float) -> Iterator[str]:
     answers: Counter[str] = Counter()
     for row in rows:
         answer, reason = (row.click.answer, row.click.reason) if row.click else (0, "")
-        named = gateway_pb2.Answer.Name(answer) if answer else f"HTTP {row.shot.status}" if row.shot.status else "none"
+        http = f"HTTP {row.shot.status}" if row.shot.status else "none"
+        named = name_of(gateway_pb2.Answer.DESCRIPTOR, answer) or http
         answers[f"{named} {reason}".strip()] += 1
     addresses = {attempt.ip_address for row in rows if row.click for attempt in row.click.attempts}
     yield f"{len(rows)} clicks in {seconds:.2f} s, through {len(addresses)} IPs"

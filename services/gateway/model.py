@@ -7,9 +7,11 @@ import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Literal, NamedTuple, Self
+from typing import Annotated, Literal, NamedTuple
 
 from annotated_types import Interval
+
+from libs.common.enums import OpenEnum
 
 USUAL_IDENTITY_PARAMS = ("gclid", "gbraid", "wbraid", "fbclid", "msclkid", "ttclid")
 """The click identifiers of the large ad networks; an offer that names no others is joined by these."""
@@ -21,23 +23,6 @@ JOIN_WINDOW_SECONDS = (0.0, 86_400.0)
 DEFAULT_JOIN_WINDOW_SECONDS = 3_600.0
 WEIGHT = (1, 1_000)
 """The range of `Offer.weight`."""
-
-
-class OpenEnum(enum.StrEnum):
-    """An enum that a newer build may extend: an unknown word is a value equal to its text, and no member."""
-
-    @classmethod
-    def _missing_(cls, value: object) -> Self | None:
-        if not isinstance(value, str):
-            return None
-        word = str.__new__(cls, value)
-        word._name_ = word._value_ = value
-        return word
-
-    @property
-    def is_known(self) -> bool:
-        """Whether this is a member, and not a word of a newer build."""
-        return self._name_ in type(self).__members__
 
 
 class Mode(enum.StrEnum):
@@ -107,7 +92,7 @@ class Outcome(OpenEnum):
     CANCELLED = "CANCELLED"
 
 
-class Blame(enum.StrEnum):
+class Blame(OpenEnum):
     """Whose fault the end of a walk was."""
 
     PROXY = "PROXY"

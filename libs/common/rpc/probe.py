@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from libs.common.enums import name_of
 from libs.common.rpc.health import READINESS
 
 _SECONDS = 2.0
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str]) -> int:
             return 1
     if answer.status == health_pb2.HealthCheckResponse.SERVING:
         return 0
-    name = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
+    name = name_of(health_pb2.HealthCheckResponse.ServingStatus.DESCRIPTOR, answer.status) or "UNKNOWN"
     print(f"{service} of {arguments[0]} is {name}", file=sys.stderr)
     return 1
 

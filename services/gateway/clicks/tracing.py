@@ -221,7 +221,8 @@ class Tracing:
         outcome, reason, transferred, target_host = Outcome.CANCELLED, "INTERRUPTED", 0, ""
         try:
             result = await self._follow(self._job(trace, lease), trace, number)
-            outcome, reason = _OUTCOMES[result.blame], result.failure_reason
+            # A blame that this build does not know counts against nobody.
+            outcome, reason = _OUTCOMES.get(result.blame, Outcome.UNCLEAR_FAILURE), result.failure_reason
             transferred, target_host = result.bytes, result.target_host
         except ClicktraceError as error:
             reason = error.reason

@@ -12,6 +12,7 @@ from grpc import aio
 from clicktrace.pool.v1 import pool_pb2 as pb
 from clicktrace.pool.v1 import pool_pb2_grpc
 from libs.common.batching import Grouper
+from libs.common.enums import name_of
 from libs.common.errors import ClicktraceError, Code
 from libs.common.observability import spans
 from libs.common.process import logs
@@ -366,7 +367,7 @@ def _proxy(proxy: pb.Proxy) -> Proxy:
     return Proxy(
         ip_address=proxy.ip_address,
         ip_port=proxy.ip_port,
-        protocol=pb.Protocol.Name(proxy.protocol),
+        protocol=name_of(pb.Protocol.DESCRIPTOR, proxy.protocol),
         username=proxy.username,
         password=proxy.password,
         provider=proxy.provider,

@@ -10,6 +10,7 @@ from grpc import aio
 
 from clicktrace.pool.v1 import pool_pb2 as pb
 from clicktrace.pool.v1 import pool_pb2_grpc
+from libs.common.enums import name_of
 from libs.common.errors import ClicktraceError, Code
 from libs.common.rpc import status, times
 from services.gateway.console.model import Cell, Census, Period, PoolChange, SizeAnswer, SizeQuestion
@@ -132,7 +133,7 @@ def _cell(info: pb.ProxyInfo) -> Cell:
         address=f"{host}:{info.ip_port}",
         country=info.country,
         provider=info.provider,
-        state=pb.ProxyState.Name(info.state),
+        state=name_of(pb.ProxyState.DESCRIPTOR, info.state),
         available_at=_moment(info, "available_time") or 0.0,
         cooldown=times.to_seconds(info.cooldown) if info.HasField("cooldown") else None,
         failures=info.consecutive_failures,

@@ -7,6 +7,7 @@ from grpc import aio
 
 from clicktrace.tracer.v1 import tracer_pb2 as pb
 from clicktrace.tracer.v1 import tracer_pb2_grpc
+from libs.common.enums import name_of, number_of
 from libs.common.errors import ClicktraceError, Code
 from libs.common.rpc import status, times
 from libs.common.rpc.reach import Reach
@@ -21,7 +22,9 @@ _BUSY_PAUSE = 0.05
 _TURNED_AWAY = ("TRACER_BUSY", "SHUTTING_DOWN")
 # Nobody waits for a hop as such: what a fast chain does within this time comes in one message.
 _HOP_DELAY = times.to_duration(0.3)
-_ENDED_WELL = (pb.Result.LANDING, pb.Result.APP_LINK)
+_STOP_REASON = pb.Result.StopReason.DESCRIPTOR
+_BLAME = pb.Failure.Blame.DESCRIPTOR
+_HOP_KIND = pb.Hop.Kind.DESCRIPTOR
 
 
 class TracerClient:
@@ -98,7 +101,7 @@ def _request(job: TraceJob) -> pb.TraceRequest:
         proxy=pb.Proxy(
             ip_address=proxy.ip_address,
             ip_port=proxy.ip_port,
-            protocol=proxy.protocol,
+            protocol=number_of(pb.Protocol.DESCRIPTOR, proxy.protocol),
             username=proxy.username,
             password=proxy.password,
             provider=proxy.provider,
@@ -127,7 +130,7 @@ def _hop(hop: pb.Hop) -> Hop:
         index=hop.index,
         url=_clean(hop.url),
         status=hop.status,
-        kind=pb.Hop.Kind.Name(hop.kind) if hop.kind else "",
+        kind=name_of(_HOP_KIND, hop.kind),
         next_url=_clean(hop.next_url),
         dns=_seconds(timing, "dns"),
         connect=_seconds(timing, "connect"),
@@ -140,7 +143,7 @@ def _hop(hop: pb.Hop) -> Hop:
 
 
 def _result(result: pb.Result) -> WalkResult:
-    stop_reason = pb.Result.StopReason.Name(result.stop_reason)
+    stop_reason = name_of(_STOP_REASON, result.stop_reason)
     final_url = _clean(result.final_url)
     total_time = times.to_seconds(result.total_time)
     ended = WalkResult(
@@ -152,13 +155,14 @@ def _result(result: pb.Result) -> WalkResult:
         forwarded=result.forwarded,
         challenged=result.challenged,
     )
-    if result.stop_reason in _ENDED_WELL:
+    if not result.HasField("failure"):
+        # Whatever the stop reason is called: a newer tracer may have more ways to end well.
         return ended
     failure = result.failure
     return ended._replace(
-        failure_reason=failure.reason or stop_reason,
+        failure_reason=failure.reason or stop_reason or "INTERNAL",
         # A failure that blames nobody must not count against an IP, and must not be tried again.
-        blame=Blame(pb.Failure.Blame.Name(failure.blame)) if failure.blame else Blame.TARGET,
+        blame=Blame(name_of(_BLAME, failure.blame)) if failure.blame else Blame.TARGET,
         target_reached=failure.target_reached if failure.blame else True,
         target_host=failure.target_host,
     )

@@ -22,15 +22,15 @@ _BUSY = 0.8
 def cell(one: Cell) -> list[object]:
     """Returns a cell as the page's script reads it.
 
-    That is: proxy id, address, country, provider, number of the state, end of the cooldown (seconds since 1970), its
-    own cooldown (seconds), consecutive failures.
+    That is: proxy id, address, country, provider, number of the state (one more than the last for a state that this
+    build does not know), end of the cooldown (seconds since 1970), its own cooldown (seconds), consecutive failures.
     """
     return [
         one.proxy_id,
         one.address,
         one.country,
         one.provider,
-        _STATE_NUMBERS.get(one.state, 4),
+        _STATE_NUMBERS.get(one.state, len(_STATES)),
         round(one.available_at, 2),
         one.cooldown,
         one.failures,

@@ -6,13 +6,12 @@ define.
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
-from google.protobuf.descriptor import EnumDescriptor
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from clicktrace.gateway.v1 import gateway_pb2 as pb
+from libs.common.enums import number_of
 from libs.common.rpc import times
 from services.gateway.drift.shape import Drift
 from services.gateway.drift.stats import PERIOD_SECONDS, OfferHealth
@@ -104,8 +103,8 @@ def click_message(record: ClickRecord) -> pb.Click:
     return pb.Click(
         click_id=record.click_id,
         offer=record.offer,
-        status=_number(pb.ClickStatus.DESCRIPTOR, record.status),
-        answer=_number(pb.Answer.DESCRIPTOR, record.answer or ""),
+        status=number_of(pb.ClickStatus.DESCRIPTOR, record.status),
+        answer=number_of(pb.Answer.DESCRIPTOR, record.answer or ""),
         reason=record.reason,
         start_time=times.to_timestamp(record.start_time),
         visitor_wait=_duration(record.visitor_wait),
@@ -195,7 +194,7 @@ def _source(source: ParameterSource) -> pb.ParameterSource:
     return pb.ParameterSource(
         name=source.name,
         value=source.value,
-        origin=_number(pb.ParameterSource.Origin.DESCRIPTOR, source.origin),
+        origin=number_of(pb.ParameterSource.Origin.DESCRIPTOR, source.origin),
         hop_index=source.hop_index,
         rule=source.rule,
     )
@@ -218,12 +217,6 @@ def _usual_parts(shares: Mapping[str, float]) -> list[pb.UsualPart]:
         pb.UsualPart(name=name, share=share)
         for name, share in sorted(shares.items(), key=lambda item: (-item[1], item[0]))
     ]
-
-
-def _number(enum: EnumDescriptor, word: str) -> Any:
-    """Returns the number of a word; 0 for one that this build does not know, which a newer build has stored."""
-    value = enum.values_by_name.get(word)
-    return value.number if value else 0
 
 
 def _duration(seconds: float | None) -> Duration | None:

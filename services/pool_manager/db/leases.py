@@ -31,7 +31,6 @@ _HEARTBEAT = statement("heartbeat")
 _RELEASE = statement("release")
 _RETURN = statement("return_unseen")
 
-_PROTOCOLS = {protocol.value: protocol for protocol in Protocol}
 _VERDICTS = {"LOST": NotHeld.LOST, "UNKNOWN": NotHeld.UNKNOWN}
 
 
@@ -171,5 +170,5 @@ def _grant_or_refusal(row: Row) -> tuple[str, Grant | Refusal]:
     if fence is None:
         return request_id, Refusal(next_available_at, db_time)
     ip_address, ip_port, protocol, provider, country = address
-    proxy = Proxy(ip_address, ip_port, _PROTOCOLS[protocol], provider, country)
+    proxy = Proxy(ip_address, ip_port, Protocol(protocol), provider, country)
     return request_id, Grant(LeaseToken(proxy_id, fence, nonce.hex), proxy, expires_at, db_time)

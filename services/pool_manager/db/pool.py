@@ -225,7 +225,7 @@ class PostgresPool:
 
 
 def _proxy(row: Row) -> Proxy:
-    return Proxy(row["ip_address"], row["ip_port"], Protocol[row["protocol"]], row["provider"], row["country"])
+    return Proxy(row["ip_address"], row["ip_port"], Protocol(row["protocol"]), row["provider"], row["country"])
 
 
 def _values(chosen: ProxyFilter) -> tuple[str, str, str, str]:
@@ -261,7 +261,7 @@ def _lease_info(row: Row) -> LeaseInfo:
         granted_at=row["granted_at"],
         expires_at=row["expires_at"],
         ended_at=row["ended_at"] if row["ending"] in {"RELEASED", "REVOKED"} else None,
-        outcome=Outcome[row["outcome"]] if row["outcome"] else None,
+        outcome=Outcome(row["outcome"]) if row["outcome"] else None,
         failure_reason=row["failure_reason"],
         live=row["ending"] == "LIVE",
         revoked=row["ending"] == "REVOKED",

@@ -64,6 +64,10 @@ def read_exit(body: bytes) -> Exit | None:
 
 
 def _fetch(url: str, proxy: Proxy, username: str, password: str) -> bytes | None:
+    if proxy.protocol not in _TYPES:
+        # One that a newer build has added: only that can say whether the IP is back.
+        log.info("probe.failed", ip_address=proxy.ip_address, curl_error=pycurl.E_UNSUPPORTED_PROTOCOL)
+        return None
     chunks: list[bytes] = []
     size = 0
 

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Self
 
+from libs.common.enums import OpenEnum
 from services.pool_manager.model.proxies import Proxy
 
 _TOKEN = re.compile(r"([1-9][0-9]{0,18})\.([1-9][0-9]{0,18})\.([0-9a-f]{32})")
 _MAX_ID = 2**63 - 1
 
 
-class Outcome(enum.Enum):
+class Outcome(OpenEnum):
     """How the use of a lease ended. Only PROXY_FAILURE counts against an IP."""
 
     SUCCESS = "SUCCESS"

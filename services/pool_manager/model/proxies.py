@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
+from libs.common.enums import OpenEnum
 
-class Protocol(enum.Enum):
+
+class Protocol(OpenEnum):
     """How a client speaks to a proxy."""
 
     HTTP = "HTTP"
@@ -36,7 +38,7 @@ class ProxySpec:
     cooldown: float | None
 
 
-class ProxyState(enum.Enum):
+class ProxyState(OpenEnum):
     """State of an IP at a moment. The values are those of the database."""
 
     AVAILABLE = "available"

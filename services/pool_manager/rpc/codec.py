@@ -7,6 +7,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from clicktrace.pool.v1 import pool_pb2
+from libs.common.enums import number_of
 from libs.common.errors import Violation
 from libs.common.rpc.times import to_datetime, to_duration, to_seconds, to_timestamp
 from services.pool_manager.capacity.erlang import Estimate, Load, PartialLoad
@@ -133,10 +134,10 @@ def proxy_info(info: ProxyInfo) -> pool_pb2.ProxyInfo:
         proxy_id=info.proxy_id,
         ip_address=info.proxy.ip_address,
         ip_port=info.proxy.ip_port,
-        protocol=info.proxy.protocol.value,
+        protocol=number_of(pool_pb2.Protocol.DESCRIPTOR, info.proxy.protocol),
         country=info.proxy.country,
         provider=info.proxy.provider,
-        state=info.state.name,
+        state=number_of(pool_pb2.ProxyState.DESCRIPTOR, info.state.name),
         available_time=to_timestamp(info.available_at),
         consecutive_failures=info.consecutive_failures,
         fence=info.fence,
@@ -164,7 +165,7 @@ def lease_info(info: LeaseInfo) -> pool_pb2.LeaseInfo:
         grant_time=to_timestamp(info.granted_at),
         expire_time=to_timestamp(info.expires_at),
         release_time=None if info.ended_at is None else to_timestamp(info.ended_at),
-        outcome=pool_pb2.OUTCOME_UNSPECIFIED if info.outcome is None else info.outcome.value,
+        outcome=number_of(pool_pb2.Outcome.DESCRIPTOR, info.outcome or ""),
         failure_reason=info.failure_reason,
         live=info.live,
         revoked=info.revoked,

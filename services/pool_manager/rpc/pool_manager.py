@@ -8,6 +8,7 @@ from typing import Any, TypeVar, cast
 from grpc import aio
 
 from clicktrace.pool.v1 import pool_pb2, pool_pb2_grpc
+from libs.common.enums import number_of
 from libs.common.errors import ClicktraceError, Code
 from libs.common.rpc import status
 from libs.common.rpc.times import put_moment, to_seconds
@@ -15,7 +16,6 @@ from services.pool_manager import validation
 from services.pool_manager.inventory.credentials import Credentials
 from services.pool_manager.leasing.service import Leasing
 from services.pool_manager.model.leases import Grant, HeartbeatRequest, Kept, LeaseRequest, Released, ReleaseRequest
-from services.pool_manager.model.proxies import Protocol
 
 FULL_NAME = pool_pb2.DESCRIPTOR.services_by_name["PoolManager"].full_name
 
@@ -29,7 +29,6 @@ Message = TypeVar("Message", bound=Any)
 _MARGIN_SECONDS = 0.05
 _MARGIN_SHARE = 0.2
 
-_PROTOCOLS: dict[str, Any] = {each.value: pool_pb2.Protocol.Value(each.value) for each in Protocol}
 _OUTCOMES: dict[int, str] = {number: name for name, number in pool_pb2.Outcome.items()}
 
 
@@ -101,7 +100,7 @@ class PoolManagerServicer(pool_pb2_grpc.PoolManagerServicer):
         proxy = lease.proxy
         proxy.ip_address = dialled.host
         proxy.ip_port = dialled.port
-        proxy.protocol = _PROTOCOLS[dialled.protocol]
+        proxy.protocol = number_of(pool_pb2.Protocol.DESCRIPTOR, dialled.protocol)
         proxy.username = dialled.username
         proxy.password = dialled.password
         proxy.provider = leased.provider

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import grpc
+from google.protobuf.message import Message
 from grpc import aio
 
 from clicktrace.gateway.v1 import gateway_pb2, gateway_pb2_grpc
@@ -25,6 +26,7 @@ from libs.common.rpc.server import Server, Service
 from services.gateway.main import Ports, gateway
 from services.gateway.model import ClickRecord, ClickStatus
 from services.gateway.settings import GatewaySettings
+from tests.support.messages import Altered
 
 ANY_PORT = Address("127.0.0.1", 0)
 CHAIN = "http://track.example/c?aff=7"
@@ -373,21 +375,30 @@ def _service(name: str, add: Callable[[Any, Any], None], servicer: Any) -> Servi
 
 
 @asynccontextmanager
-async def world(database: str, *, gateways: int = 1, **settings: Any) -> AsyncIterator[World]:
-    """Starts a gateway, or more on the same database, among scripted neighbours."""
+async def world(
+    database: str, *, gateways: int = 1, alter: Callable[[Message], None] | None = None, **settings: Any
+) -> AsyncIterator[World]:
+    """Starts a gateway, or more on the same database, among scripted neighbours.
+
+    What these neighbours answer passes `alter` on its way out.
+    """
+
+    def told(servicer: Any) -> Any:
+        return Altered(servicer, alter) if alter else servicer
+
     pool, tracer, stop = FakePool(), FakeTracer(), asyncio.Event()
     pool_admin = FakePoolAdmin()  # type: ignore[abstract] # What it lacks answers UNIMPLEMENTED, and nobody asks.
     pool_server = Server(
         ANY_PORT,
         [
-            _service("clicktrace.pool.v1.PoolManager", pool_pb2_grpc.add_PoolManagerServicer_to_server, pool),
+            _service("clicktrace.pool.v1.PoolManager", pool_pb2_grpc.add_PoolManagerServicer_to_server, told(pool)),
             _service("clicktrace.pool.v1.PoolAdmin", pool_pb2_grpc.add_PoolAdminServicer_to_server, pool_admin),
         ],
         grace=5,
     )
     tracer_server = Server(
         ANY_PORT,
-        [_service("clicktrace.tracer.v1.Tracer", tracer_pb2_grpc.add_TracerServicer_to_server, tracer)],
+        [_service("clicktrace.tracer.v1.Tracer", tracer_pb2_grpc.add_TracerServicer_to_server, told(tracer))],
         grace=5,
     )
     async with pool_server, tracer_server, AsyncExitStack() as stack:

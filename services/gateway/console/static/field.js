@@ -3,9 +3,9 @@
 import { span } from "./dom.js";
 import { arrange } from "./layout.js";
 
-const STATES = ["free", "in use", "cooling down", "unhealthy", "drained"];
+const STATES = ["free", "in use", "cooling down", "unhealthy", "drained", "in a state of a newer release"];
 const [FREE, IN_USE, COOLDOWN, UNHEALTHY, DRAINED] = [0, 1, 2, 3, 4];
-const COLOURS = ["available", "in-use", "cooldown", "unhealthy", "drained"];
+const COLOURS = ["available", "in-use", "cooldown", "unhealthy", "drained", "drained"];
 const HEIGHT = 330;
 const WRITTEN_FROM = 30; // the size of a cell that has room for a number
 
