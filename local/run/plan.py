@@ -13,6 +13,16 @@ OPERATOR = "operator"
 IDENTITIES = ("gateway", "pool-manager", "tracer", OPERATOR)
 """The names in certificates, as the settings of the services have them by default."""
 
+MODULES = (
+    "services.gateway.main",
+    "services.gateway.migrate",
+    "services.pool_manager.main",
+    "services.pool_manager.migrate",
+    "services.tracer.main",
+    "local.demo.world",
+)
+"""What the processes of a run consist of, to be loaded once for all of them."""
+
 
 @dataclass(frozen=True)
 class Places:

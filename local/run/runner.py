@@ -101,6 +101,7 @@ class _Run:
         secret = credentials.ensure(self._places.credentials)
         if options.tls:
             await self._step("certificates", self._certify)
+        await self._supervisor.load(plan.MODULES, options.environment)
         async with asyncio.TaskGroup() as group:
             # What needs no database loads while the database starts; the services wait for what they need to be ready.
             tracer = group.create_task(self._launch("tracer", plan.tracer(options, self._places)))

@@ -11,9 +11,11 @@ from pathlib import Path
 
 from local.errors import LocalError
 from local.parent import follow_parent
+from local.run.forks import Forked, ForkServer
 from local.run.logview import render
 from local.run.readiness import Probe
 
+_FORK_SERVER = "fork server"
 _TAIL = 12
 _CHUNK = 64 * 1024
 _LONGEST_LINE = 1024 * 1024
@@ -34,7 +36,7 @@ class Process:
 class Child:
     """A running process, and the last lines it said."""
 
-    def __init__(self, name: str, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, name: str, process: asyncio.subprocess.Process | Forked) -> None:
         self.name = name
         self.process = process
         self.tail: deque[str] = deque(maxlen=_TAIL)
@@ -51,8 +53,16 @@ class Supervisor:
         self._log_directory = log_directory
         self._on_line = on_line
         self._children: dict[str, Child] = {}
+        self._forks: ForkServer | None = None
         self.died: asyncio.Future[Child] = asyncio.get_running_loop().create_future()
         """Is done when a process ends that was not told to."""
+
+    async def load(self, modules: Sequence[str], environment: Mapping[str, str]) -> None:
+        """Starts a process that loads `modules`; what runs a module (`-m NAME …`) from now on is forked off it."""
+        forks = ForkServer(modules)
+        await self._spawn(Process(_FORK_SERVER, forks.arguments, environment), pass_fds=(forks.descriptor,))
+        forks.started()
+        self._forks = forks
 
     async def start(self, process: Process, *, patience: float) -> None:
         """Starts a process and returns when it is ready; LocalError if it is not within `patience` seconds."""
@@ -92,7 +102,10 @@ class Supervisor:
 
     async def stop_all(self, *, patience: float) -> None:
         """Ends whatever is left."""
-        await self.stop(*self._children, patience=patience)
+        await self.stop(*(self._children.keys() - {_FORK_SERVER}), patience=patience)
+        await self.stop(_FORK_SERVER, patience=patience)
+        if self._forks:
+            await self._forks.close()
 
     def obituary(self, child: Child) -> LocalError:
         """Returns what there is to say of a process that ended: how, its last lines, and where the others are."""
@@ -105,28 +118,36 @@ class Supervisor:
             f"{child.name} {how}; its log is {self._log_path(child.name)}{', which ends:' if last else ''}{last}"
         )
 
-    async def _spawn(self, process: Process, *, expected_to_end: bool = False) -> Child:
+    async def _spawn(self, process: Process, *, expected_to_end: bool = False, pass_fds: Sequence[int] = ()) -> Child:
         log_path = self._log_path(process.name)
         if log_path.exists():
             log_path.replace(log_path.with_suffix(".log.1"))
-        child = Child(
-            process.name,
-            await asyncio.create_subprocess_exec(
-                sys.executable,
-                *process.arguments,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
-                cwd=self._working_directory,
-                env=dict(process.environment),
-                start_new_session=True,  # the terminal's Ctrl-C is for us alone; we end the others in order
-                preexec_fn=follow_parent(signal.SIGKILL),
-            ),
-        )
+        if self._forks and process.arguments[0] == "-m":
+            _, module, *arguments = process.arguments
+            forked = await self._forks.spawn(
+                module, arguments, environment=process.environment, directory=self._working_directory
+            )
+            child = Child(process.name, forked)
+        else:
+            child = Child(process.name, await self._execute(process, pass_fds))
         child.expected_to_end = expected_to_end
         child.watch = asyncio.create_task(self._watch(child, log_path), name=f"watch {process.name}")
         self._children[process.name] = child
         return child
+
+    async def _execute(self, process: Process, pass_fds: Sequence[int]) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            *process.arguments,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            cwd=self._working_directory,
+            env=dict(process.environment),
+            start_new_session=True,  # the terminal's Ctrl-C is for us alone; we end the others in order
+            preexec_fn=follow_parent(signal.SIGKILL),
+            pass_fds=pass_fds,
+        )
 
     async def _watch(self, child: Child, log_path: Path) -> int:
         assert child.process.stdout

@@ -1,7 +1,7 @@
 """`make run` starts cleanly, stops cleanly, and leaves nothing behind, however it ends."""
 
 import asyncio
-import os
+import contextlib
 import signal
 import socket
 import subprocess
@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.support.system import ROOT, System, free_ports, state_directory
@@ -24,19 +25,32 @@ def system() -> Iterator[System]:
             system.stop()
 
 
-def processes_below(state: Path, ports: dict[str, int]) -> list[str]:
-    """Returns the command lines of all processes that belong to this run: by its state directory or its ports."""
-    marks = [str(state), *(f"{before}{port}" for port in ports.values() for before in ":= ")]
-    found = []
-    for process in Path("/proc").iterdir():
-        try:
-            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            environment = (process / "environ").read_bytes().decode(errors="replace")
-        except OSError:
-            continue
-        if process.name != str(os.getpid()) and any(mark in command or mark in environment for mark in marks):
-            found.append(command)
-    return found
+PARTS = {"services.gateway", "services.pool_manager", "services.tracer", "local.demo.world", "local.run.forkserver"}
+
+
+PARTS = {"services.gateway", "services.pool_manager", "services.tracer", "local.demo.world", "local.run.forkserver"}
+
+
+def processes_of(system: System) -> list[psutil.Process]:
+    """Returns all processes below the runner, and what else has the state directory in its command line."""
+    mark = str(system.state)
+    marked = [process for process in psutil.process_iter() if mark in " ".join(command(process))]
+    return [*psutil.Process(system.process.pid).children(recursive=True), *marked]
+
+
+def command(process: psutil.Process) -> list[str]:
+    with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+        return list(process.cmdline())
+    return []
+
+
+def words(processes: list[psutil.Process]) -> set[str]:
+    return {word for process in processes for word in " ".join(command(process)).split()}
+
+
+def alive(processes: list[psutil.Process]) -> list[list[str]]:
+    # One that is dead and not yet buried has no command line.
+    return [words for process in processes if process.is_running() and (words := command(process))]
 
 
 def is_free(port: int) -> bool:
@@ -50,8 +64,9 @@ async def test_ctrl_c_stops_everything_and_the_next_run_has_the_same_data(system
     first = await system.click("offer=demo&gclid=first")
     assert "clickid" in first.params
     await system.ended(first.click_id)
+    processes = processes_of(system)
     assert system.stop() == 0
-    assert processes_below(system.state, system.ports) == []
+    assert alive(processes) == []
     assert all(is_free(port) for port in system.ports.values())
 
     system.start()
@@ -64,11 +79,12 @@ async def test_kill_9_leaves_no_process_and_the_next_run_starts(system: System) 
     system.start()
     first = await system.click("offer=demo&gclid=first")
     await system.ended(first.click_id)
-    assert processes_below(system.state, system.ports)
+    processes = processes_of(system)
+    assert words(processes) >= PARTS
     system.stop(number=signal.SIGKILL)
     # The kernel tells the children; they end by themselves.
     async with asyncio.timeout(20):
-        while processes_below(system.state, system.ports):
+        while alive(processes):
             await asyncio.sleep(0.05)
 
     system.start()

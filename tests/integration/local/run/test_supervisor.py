@@ -1,12 +1,14 @@
 """Proves that the supervisor starts, watches and ends processes, and that none outlives the one that started it."""
 
 import asyncio
+import itertools
 import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -39,8 +41,8 @@ from pathlib import Path
 from local.run.supervisor import Process, Supervisor
 async def main():
     supervisor = Supervisor(Path.cwd(), Path(sys.argv[1]), lambda name, line: print(line, flush=True))
-    program = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
-    await supervisor.start(Process("sleeper", ("-c", program), dict(os.environ)), patience=10)
+    {load}
+    await supervisor.start(Process("sleeper", ("-m", "sleeper"), dict(os.environ)), patience=10)
     await asyncio.sleep(600)
 asyncio.run(main())
 """
@@ -61,27 +63,48 @@ def said() -> Said:
     return Said()
 
 
-@pytest.fixture
-async def supervisor(tmp_path: Path, said: Said) -> AsyncIterator[Supervisor]:
+@pytest.fixture(params=["executed", "forked"])
+async def supervisor(request: pytest.FixtureRequest, tmp_path: Path, said: Said) -> AsyncIterator[Supervisor]:
+    """Starts interpreters, or forks off one that has loaded what the programs need; nobody is to see a difference."""
     made = Supervisor(ROOT, tmp_path, said.add)
+    if request.param == "forked":
+        await made.load(["http.server"], environment(tmp_path))
     yield made
     await made.stop_all(patience=1)
 
 
-def server(program: str = SERVER, path: str = "/ready") -> Process:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    return Process("server", ("-c", program, str(port)), dict(os.environ), HttpOk(f"127.0.0.1:{port}", path))
+def environment(directory: Path) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(directory)}
 
 
-def script(program: str, name: str = "script") -> Process:
-    return Process(name, ("-c", program), dict(os.environ))
+@dataclass
+class Programs:
+    """Programs to run, each as a module of its own."""
+
+    directory: Path
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def script(self, program: str, name: str = "script", *arguments: str) -> Process:
+        module = f"program_{next(self._numbers)}"
+        (self.directory / f"{module}.py").write_text(program)
+        return Process(name, ("-m", module, *arguments), environment(self.directory))
+
+    def server(self, program: str = SERVER, path: str = "/ready") -> Process:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        process = self.script(program, "server", str(port))
+        return replace(process, ready=HttpOk(f"127.0.0.1:{port}", path))
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> Programs:
+    return Programs(tmp_path)
 
 
 async def test_it_waits_until_a_process_is_ready_and_keeps_what_it_says(
-    supervisor: Supervisor, said: Said, tmp_path: Path
+    supervisor: Supervisor, programs: Programs, said: Said, tmp_path: Path
 ) -> None:
-    await supervisor.start(server(), patience=20)
+    await supervisor.start(programs.server(), patience=20)
     pid = said.pid()
     assert os.getpgid(pid) != os.getpgid(0)  # the terminal's Ctrl-C does not reach it
     await supervisor.stop("server", patience=10)
@@ -90,66 +113,114 @@ async def test_it_waits_until_a_process_is_ready_and_keeps_what_it_says(
     assert (tmp_path / "server.log").read_text() == f"serving {pid}\n"
 
 
-async def test_a_process_that_never_gets_ready_is_reported(supervisor: Supervisor, tmp_path: Path) -> None:
+async def test_a_process_that_never_gets_ready_is_reported(
+    supervisor: Supervisor, programs: Programs, tmp_path: Path
+) -> None:
     with pytest.raises(LocalError, match=rf"server is not ready after 0 s: see {tmp_path}/server\.log"):
-        await supervisor.start(server(path="/never"), patience=0.3)
+        await supervisor.start(programs.server(path="/never"), patience=0.3)
 
 
 async def test_a_process_that_ends_instead_of_getting_ready_is_reported_with_its_last_lines(
     supervisor: Supervisor,
+    programs: Programs,
 ) -> None:
     with pytest.raises(LocalError) as fault:
-        await supervisor.start(server("print('first'); print('second'); raise SystemExit(3)"), patience=20)
+        await supervisor.start(programs.server("print('first'); print('second'); raise SystemExit(3)"), patience=20)
     lines = str(fault.value).splitlines()
     assert lines[0].startswith("server ended with code 3; its log is ")
     assert [line.strip() for line in lines[1:]] == ["first", "second"]
 
 
-async def test_a_process_that_dies_is_noticed(supervisor: Supervisor, said: Said) -> None:
-    await supervisor.start(server(), patience=20)
+async def test_a_process_that_dies_is_noticed(supervisor: Supervisor, programs: Programs, said: Said) -> None:
+    await supervisor.start(programs.server(), patience=20)
     os.kill(said.pid(), signal.SIGKILL)
     async with asyncio.timeout(10):
         child = await supervisor.died
     assert "server was ended by SIGKILL" in str(supervisor.obituary(child))
 
 
-async def test_one_that_does_not_listen_is_killed(supervisor: Supervisor, said: Said) -> None:
-    await supervisor.start(server(STUBBORN), patience=20)
+async def test_one_that_does_not_listen_is_killed(supervisor: Supervisor, programs: Programs, said: Said) -> None:
+    await supervisor.start(programs.server(STUBBORN), patience=20)
     await supervisor.stop("server", patience=0.2)
     assert gone(said.pid())
     assert not supervisor.died.done()
 
 
-async def test_a_task_runs_to_its_end(supervisor: Supervisor, said: Said) -> None:
-    await supervisor.run(script("print('done')"), patience=20)
+async def test_a_task_runs_to_its_end(supervisor: Supervisor, programs: Programs, said: Said) -> None:
+    await supervisor.run(programs.script("print('done')"), patience=20)
     assert said == [("script", "done")]
     assert not supervisor.died.done()
     with pytest.raises(LocalError, match="script ended with code 1"):
-        await supervisor.run(script("raise SystemExit(1)"), patience=20)
+        await supervisor.run(programs.script("raise SystemExit(1)"), patience=20)
     with pytest.raises(LocalError, match="script is not done after 0 s"):
-        await supervisor.run(script("import time; time.sleep(600)"), patience=0.2)
+        await supervisor.run(programs.script("import time; time.sleep(600)"), patience=0.2)
 
 
-async def test_lines_are_lines_however_they_come(supervisor: Supervisor, said: Said) -> None:
+async def test_lines_are_lines_however_they_come(supervisor: Supervisor, programs: Programs, said: Said) -> None:
     program = "import sys; w = sys.stdout.buffer.write; w(b'a' * 300000 + b'\\nb\\n'); w(b'\\xff'); w(b'c\\nlast')"
-    await supervisor.run(script(program), patience=20)
+    await supervisor.run(programs.script(program), patience=20)
     assert [line for _, line in said] == ["a" * 300_000, "b", "\ufffdc", "last"]
 
 
-async def test_the_log_before_is_kept(supervisor: Supervisor, tmp_path: Path) -> None:
-    await supervisor.run(script("print(1)", "two words"), patience=20)
-    await supervisor.run(script("print(2)", "two words"), patience=20)
+async def test_the_log_before_is_kept(supervisor: Supervisor, programs: Programs, tmp_path: Path) -> None:
+    await supervisor.run(programs.script("print(1)", "two words"), patience=20)
+    await supervisor.run(programs.script("print(2)", "two words"), patience=20)
     assert (tmp_path / "two-words.log").read_text() == "2\n"
     assert (tmp_path / "two-words.log.1").read_text() == "1\n"
+
+
+async def test_a_program_finds_what_it_is_given(supervisor: Supervisor, programs: Programs, said: Said) -> None:
+    program = """
+import os, signal, sys
+import __main__
+print(__name__, sys.argv[1:], os.environ["GIVEN"], "SECRET" in os.environ, os.getcwd(), __main__.os is os)
+print(signal.getsignal(signal.SIGINT) is signal.default_int_handler, signal.getsignal(signal.SIGCHLD), os.read(0, 1))
+print(" ".join(open("/proc/self/cmdline").read().rstrip(chr(0)).split(chr(0))))
+"""
+    process = programs.script(program, "script", "--one", "two words")
+    given = {name: value for name, value in process.environment.items() if name != "SECRET"} | {"GIVEN": "yes"}
+    os.environ["SECRET"] = "of the runner"
+    try:
+        await supervisor.run(replace(process, environment=given), patience=20)
+    finally:
+        del os.environ["SECRET"]
+    assert [line for _, line in said] == [
+        f"__main__ ['--one', 'two words'] yes False {ROOT} True",
+        "True 0 b''",
+        f"{sys.executable} {' '.join(process.arguments)}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("program", "last"),
+    [
+        ("raise SystemExit('in words')", "in words"),
+        ("raise ValueError('a fault')", "ValueError: a fault"),
+        ("import atexit; atexit.register(print, 'at the end'); raise SystemExit(1)", "at the end"),
+        ("import threading; threading.Timer(0.05, print, ['of a thread']).start(); raise SystemExit(1)", "of a thread"),
+    ],
+)
+async def test_a_program_ends_as_it_ends_alone(
+    supervisor: Supervisor, programs: Programs, said: Said, program: str, last: str
+) -> None:
+    with pytest.raises(LocalError, match="script ended with code 1"):
+        await supervisor.run(programs.script(program), patience=20)
+    assert said[-1] == ("script", last)
 
 
 def test_secrets_of_a_process_are_not_shown() -> None:
     assert "hidden" not in repr(Process("x", (), {"DATABASE_URL": "hidden"}))
 
 
-def test_kill_9_of_the_parent_leaves_no_child(tmp_path: Path) -> None:
+@pytest.mark.parametrize("load", ["", "await supervisor.load(['json'], dict(os.environ))"], ids=["executed", "forked"])
+def test_kill_9_of_the_parent_leaves_no_child(tmp_path: Path, load: str) -> None:
+    (tmp_path / "sleeper.py").write_text("import os, time; print(os.getpid(), flush=True); time.sleep(600)")
     with subprocess.Popen(
-        [sys.executable, "-c", PARENT, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", PARENT.format(load=load or "pass"), str(tmp_path)],
+        cwd=ROOT,
+        env=environment(tmp_path),
+        stdout=subprocess.PIPE,
+        text=True,
     ) as parent:
         assert parent.stdout
         child = int(parent.stdout.readline())
