@@ -3,11 +3,10 @@
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -19,6 +18,7 @@ from bench.measure.report import ROOT
 from clicktrace.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from libs.common.postgres.migrate import migrate
 from libs.common.rpc.client import channel
+from local.ports import free_ports
 from local.postgres.server import EmbeddedPostgres
 from local.run.readiness import GrpcHealth, HttpOk, Probe
 
@@ -30,15 +30,6 @@ _PER_NET = 250
 
 Settings = Mapping[str, Mapping[str, str]]
 """The environment of each service, by its name."""
-
-
-def free_ports(count: int) -> list[int]:
-    """Returns ports that nobody has now."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(closing(socket.socket())) for _ in range(count)]
-        for opened in sockets:
-            opened.bind((HOST, 0))
-        return [opened.getsockname()[1] for opened in sockets]
 
 
 @dataclass

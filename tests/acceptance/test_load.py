@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from tests.support.system import ROOT, System, free_ports
+from local.ports import free_ports
+from tests.support.system import ROOT, System
 
 pytestmark = pytest.mark.xdist_group("system")
 

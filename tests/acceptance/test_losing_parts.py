@@ -11,6 +11,7 @@ import pytest
 
 from clicktrace.gateway.v1 import gateway_pb2 as pb
 from libs.common.rpc import times
+from local.ports import free_ports
 from tests.integration.pool_manager.own_postgres import OwnPostgres, own_postgres
 from tests.support.lab import Lab, open_lab
 from tests.support.processes import (
@@ -21,7 +22,7 @@ from tests.support.processes import (
     start_pool_manager,
     start_tracer,
 )
-from tests.support.system import Answer, Clickable, System, free_ports, state_directory
+from tests.support.system import Answer, Clickable, System, state_directory
 
 pytestmark = [pytest.mark.xdist_group("quick system"), pytest.mark.chaos, pytest.mark.timeout(240)]
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support.system import ROOT, System, free_ports, state_directory
+from local.ports import free_ports
+from tests.support.system import ROOT, System, state_directory
 
 
 @pytest.fixture

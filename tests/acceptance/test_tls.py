@@ -20,12 +20,13 @@ from libs.common.errors import Code
 from libs.common.rpc import tls
 from libs.common.rpc.client import channel
 from libs.common.rpc.status import from_rpc_error
+from local.ports import free_ports
 from local.run.plan import IDENTITIES
 from local.run.readiness import GrpcHealth, HttpOk
 from local.tools.authority import Authority
 from tests.integration.common.rpc.test_tls import listed, look
 from tests.support.processes import ServiceProcess
-from tests.support.system import ROOT, System, free_ports, state_directory
+from tests.support.system import ROOT, System, state_directory
 
 # One system for all of them.
 pytestmark = pytest.mark.xdist_group("tls")

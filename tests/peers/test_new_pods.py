@@ -14,10 +14,11 @@ import aiohttp
 import pytest
 
 from clicktrace.gateway.v1 import gateway_pb2
+from local.ports import free_ports
 from local.run.readiness import GrpcHealth
 from tests.support.names import Names
 from tests.support.processes import Gateway, ServiceProcess, gateways
-from tests.support.system import Answer, System, free_ports, state_directory
+from tests.support.system import Answer, System, state_directory
 
 NAME = "tracer.clicktrace.test"
 CLICKS_A_SECOND = 15

@@ -23,12 +23,13 @@ import yaml
 from clicktrace.gateway.v1 import gateway_pb2 as pb
 from clicktrace.gateway.v1 import gateway_pb2_grpc as pb_grpc
 from libs.common.rpc.client import channel
+from local.ports import free_ports
 from services.gateway.drift.shape import LEARNED_FROM
 from tests.acceptance.test_readme import on_the_ports_of
 from tests.support.metrics import known
 from tests.support.otlp import OtlpSink
 from tests.support.rules import RULES, RULES_TEST, panel_queries, rule_queries, rules
-from tests.support.system import ROOT, WITHOUT_SHARES, System, free_ports, state_directory
+from tests.support.system import ROOT, WITHOUT_SHARES, System, state_directory
 
 JOBS = {"gateway": "internal", "pool_manager": "pool-metrics", "tracer": "tracer-metrics"}
 HINT = "is missing: apt-get install prometheus"

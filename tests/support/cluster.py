@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
+from local.ports import free_ports
 from local.postgres.binaries import Account, make_reachable
-from tests.support.system import free_ports
 
 SUPERUSER = "clicktrace"
 PASSWORD = "cluster-secret"

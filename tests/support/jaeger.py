@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.support.system import free_ports
+from local.ports import free_ports
 
 _PORTS = (
     "collector.otlp.grpc.host-port",

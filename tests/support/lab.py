@@ -12,9 +12,10 @@ from clicktrace.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from clicktrace.pool.v1 import pool_pb2, pool_pb2_grpc
 from libs.common.rpc import times
 from libs.common.rpc.client import channel
+from local.ports import free_ports
 from tests.support.origin import Origin, Request, Wire, answer, page, redirect
 from tests.support.scripted_proxy import ForwardProxy
-from tests.support.system import System, free_ports
+from tests.support.system import System
 
 # Each lab has its own, and so its own IPs; the demo's proxies are elsewhere.
 _countries = itertools.chain.from_iterable(

@@ -6,7 +6,7 @@ from typing import Any, Self
 from dnslib import QTYPE, RCODE, RR, A
 from dnslib.server import BaseResolver, DNSLogger, DNSServer
 
-from tests.support.system import free_ports
+from local.ports import free_ports
 
 
 class Names(BaseResolver):  # type: ignore[misc]  # dnslib has no types

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from local.ports import free_ports
 from local.run.readiness import GrpcHealth, HttpOk, Probe
-from tests.support.system import Clickable, System, free_ports
+from tests.support.system import Clickable, System
 
 ROOT = Path(__file__).resolve().parents[2]
 _PREFIXES = ("GATEWAY_", "POOL_", "TRACER_", "OTEL_")

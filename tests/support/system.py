@@ -2,16 +2,14 @@
 
 import asyncio
 import os
-import random
 import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -30,6 +28,7 @@ from clicktrace.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from clicktrace.pool.v1 import pool_pb2, pool_pb2_grpc
 from libs.common.rpc import tls
 from libs.common.rpc.client import channel
+from local.ports import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 ENDED = "the output has ended"
@@ -43,18 +42,6 @@ _END_COOLDOWNS = """
 UPDATE pool.proxies SET available_at = clock_timestamp()
 WHERE pool.state_of(drained, is_healthy, ending, expires_at, available_at, clock_timestamp()) = 'cooldown'
 """
-
-
-def free_ports(count: int) -> Sequence[int]:
-    """Returns ports that nobody has now, below those that the kernel gives to outgoing connections of other tests."""
-    with ExitStack() as stack:
-        found: list[int] = []
-        while len(found) < count:
-            opened = stack.enter_context(closing(socket.socket()))
-            with suppress(OSError):
-                opened.bind(("0.0.0.0", random.randint(10_000, 32_000)))
-                found.append(opened.getsockname()[1])
-        return found
 
 
 @contextmanager
