@@ -14,6 +14,7 @@ help: ## Shows this list.
 	@echo
 	@echo "  Options of make run: PROXIES=20 COOLDOWN=5s MAX_WAIT=3s TLS=1, or any other as ARGS='--http-port 9080'"
 	@echo "  (all of them: make run ARGS=--help). Options of make test: ARGS='-k lease'."
+	@echo "  Every bench-* knows ARGS=--smoke and ARGS='--baseline REV' (docs/performance.md)."
 
 bootstrap:
 	@$(PYTHON) local/bootstrap.py
@@ -34,7 +35,7 @@ load: bootstrap ## Clicks CLICKS=10 times at once on the running system; shows e
 test: bootstrap-dev ## Runs every test that needs nothing but Python: unit, contract, integration, acceptance.
 	@$(BIN)/python -m pytest -n 3 --dist loadgroup --ignore tests/peers -m "not chaos" $(ARGS)
 
-test-peers: bootstrap-dev ## Runs the tests with programs of others (grpcurl, …); each says what it misses.
+test-peers: bootstrap-bench ## Runs the tests with programs of others (grpcurl, …); each says what it misses.
 	@PATH="$(CURDIR)/.build/bin:$$PATH" $(BIN)/python -m pytest tests/peers $(ARGS)
 
 test-chaos: bootstrap-dev ## Kills and freezes services and PostgreSQL under load, and checks what they promise.
@@ -56,10 +57,10 @@ screenshots: bootstrap-dev ## Takes the screenshots of docs/images from the runn
 	@$(BIN)/python -m tests.screenshots
 
 bench-capacity: bootstrap-dev ## Measures what one PostgreSQL carries, and that two pools do not disturb each other.
-	@$(BIN)/python -m bench.capacity
+	@$(BIN)/python -m bench.capacity $(ARGS)
 
 bench-tracer: bootstrap-bench ## Measures traces beside bare libcurl, aiohttp, curl -L and minet, on one chain and proxy.
-	@$(BIN)/python -m bench.tracer
+	@$(BIN)/python -m bench.tracer $(ARGS)
 
 .PHONY: docs status click
 docs: bootstrap-dev ## Runs every command of docs/operations.md and puts what it says into it; needs grpcurl.

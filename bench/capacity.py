@@ -5,6 +5,7 @@ machine runs the callers too: a core of a database server does so many a second.
 bench/results/capacity.json, and fails if a limit was not kept.
 """
 
+import argparse
 import asyncio
 import itertools
 import os
@@ -19,15 +20,15 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import asyncpg
 import uvloop
 from grpc import aio
 
+from bench import command, sizes
 from bench.measure import processes
 from bench.measure.pace import paced
-from bench.measure.report import ROOT, Row, at_least, at_most, publish
+from bench.measure.report import ROOT, Row, at_least, at_most
 from clicktrace.pool.v1 import pool_pb2 as pb
 from clicktrace.pool.v1 import pool_pb2_grpc
 from libs.common.postgres import database
@@ -40,11 +41,6 @@ from services.pool_manager.db.leases import PostgresLeases
 from services.pool_manager.leasing import attempts
 from services.pool_manager.model.leases import Grant, LeaseRequest, Outcome, ReleaseRequest
 
-SECONDS = 4.0
-IPS = 100_000
-GROUPS = (16, 64, 256)
-# A journal writes no more at once: their ids travel in one notification.
-CLICK_GROUPS = (16, 64, 200)
 REPLICAS = 2
 HOPS = 6
 CALLS_A_SECOND = 50
@@ -101,14 +97,14 @@ async def spending(running: EmbeddedPostgres) -> AsyncIterator[Spent]:
         await connection.close()
 
 
-async def leases(running: EmbeddedPostgres) -> AsyncIterator[Row]:
+async def leases(running: EmbeddedPostgres, size: sizes.Capacity) -> AsyncIterator[Row]:
     """Leases and releases through statements of the pool manager, as several replicas send them."""
-    for group in GROUPS:
+    for group in size.groups:
         stores = [PostgresLeases(running.url(), cooldown=0.0, failure_limit=1000) for _ in range(REPLICAS)]
         try:
-            await asyncio.gather(*(pairs(store, group, 0.5) for store in stores))
+            await asyncio.gather(*(pairs(store, group, size.warm_seconds) for store in stores))
             async with spending(running) as spent:
-                done = sum(await asyncio.gather(*(pairs(store, group, SECONDS) for store in stores)))
+                done = sum(await asyncio.gather(*(pairs(store, group, size.seconds) for store in stores)))
         finally:
             for store in stores:
                 store.close()
@@ -134,17 +130,17 @@ async def pairs(store: PostgresLeases, group: int, seconds: float) -> int:
     return done
 
 
-async def clicks(running: EmbeddedPostgres) -> AsyncIterator[Row]:
+async def clicks(running: EmbeddedPostgres, size: sizes.Capacity) -> AsyncIterator[Row]:
     """Writes the log as a gateway does: each click once when it begins and once when it ends, many in one statement."""
     url = running.url()
     async with await database.connect_pool(url, application_name="bench") as connections:
         table = ClickTable(connections)
-        for group in CLICK_GROUPS:
-            await logged(table, group, 0.5)
-            size = await connections.fetchval("SELECT pg_total_relation_size('clicks.clicks')")
+        for group in size.click_groups:
+            await logged(table, group, size.warm_seconds)
+            before = await connections.fetchval("SELECT pg_total_relation_size('clicks.clicks')")
             async with spending(running) as spent:
-                done = sum(await asyncio.gather(*(logged(table, group, SECONDS) for _ in range(REPLICAS))))
-            grown = await connections.fetchval("SELECT pg_total_relation_size('clicks.clicks')") - size
+                done = sum(await asyncio.gather(*(logged(table, group, size.seconds) for _ in range(REPLICAS))))
+            grown = await connections.fetchval("SELECT pg_total_relation_size('clicks.clicks')") - before
             yield Row(f"clicks of {HOPS} hops logged, {group} a statement", done / spent.seconds, "/s")
             yield Row("  by one core of PostgreSQL", done / spent.cpu, "/s")
             yield Row("  WAL for each", spent.wal / done, "bytes")
@@ -220,8 +216,8 @@ class Caller:
 @contextmanager
 def server(url: str) -> Iterator[int]:
     """Runs a pool manager without cooldown over a database, and gives its port."""
-    command = [sys.executable, "-m", "bench.world.pool_server", url, "0"]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    words = [sys.executable, "-m", "bench.world.pool_server", url, "0"]
+    process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
         yield int(process.stdout.readline())
@@ -230,13 +226,13 @@ def server(url: str) -> Iterator[int]:
         process.wait()
 
 
-async def independence(one: EmbeddedPostgres, other: EmbeddedPostgres) -> AsyncIterator[Row]:
+async def independence(one: EmbeddedPostgres, other: EmbeddedPostgres, size: sizes.Capacity) -> AsyncIterator[Row]:
     """Calls one pool while that of another country, with a database of its own, does well, badly, and not at all."""
     with server(one.url()) as first, server(other.url()) as second:
         async with channel(f"dns:///127.0.0.1:{first}") as to_first, channel(f"dns:///127.0.0.1:{second}") as to_second:
             watched, neighbour = (Caller(pool_pb2_grpc.PoolManagerStub(opened)) for opened in (to_first, to_second))
-            await watched.run(1.0)
-            await watched.run(SECONDS)
+            await watched.run(size.warm_seconds)
+            await watched.run(size.seconds)
             yield Row("a pool alone, lease and release, median", statistics.median(watched.waits) * 1000, "ms")
             yield at_most("  failed", watched.failures, 0)
             for name, trouble in (
@@ -245,7 +241,7 @@ async def independence(one: EmbeddedPostgres, other: EmbeddedPostgres) -> AsyncI
                 ("has lost its database", signal.SIGKILL),
             ):
                 with troubled(other, trouble):
-                    await asyncio.gather(watched.run(SECONDS), neighbour.run(SECONDS))
+                    await asyncio.gather(watched.run(size.seconds), neighbour.run(size.seconds))
                 wait = statistics.median(watched.waits) * 1000
                 yield Row(f"the same while its neighbour {name}", wait, "ms")
                 yield at_most("  failed", watched.failures, 0)
@@ -275,21 +271,25 @@ def _send(pids: Sequence[int], number: signal.Signals) -> None:
             os.kill(pid, number)
 
 
-async def measure(one: EmbeddedPostgres, other: EmbeddedPostgres) -> bool:
-    """Runs everything and tells whether every limit was kept."""
-    await prepare(one.url(), IPS)
+async def measure(one: EmbeddedPostgres, other: EmbeddedPostgres, size: sizes.Capacity) -> list[Row]:
+    """Takes all measurements."""
+    await prepare(one.url(), size.ips)
     await prepare(other.url(), 1_000)
     rows: list[Row] = []
-    parts: list[AsyncIterator[Any]] = [leases(one), clicks(one), independence(one, other)]
-    for part in parts:
+    for part in (leases(one, size), clicks(one, size), independence(one, other, size)):
         rows += [row async for row in part]
-    return publish("capacity", rows)
+    return rows
+
+
+def run(_options: argparse.Namespace, size: sizes.Sizes) -> list[Row]:
+    """Runs two servers and takes all measurements on them."""
+    with postgres() as one, postgres() as other:
+        return uvloop.run(measure(one, other, size.capacity))
 
 
 def main() -> int:
-    """Runs the measurement and returns the exit code."""
-    with postgres() as one, postgres() as other:
-        return 0 if uvloop.run(measure(one, other)) else 1
+    """Prints the report and writes it down; returns 1 if a limit was not kept."""
+    return command.main("capacity", __doc__, run)
 
 
 if __name__ == "__main__":

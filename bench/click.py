@@ -5,6 +5,7 @@ Beside it stand a bare pycurl loop through the same proxies, and the same job in
 cost the measured ones nothing but their share of the machine. Contenders take turns. Take the numbers as ratios.
 """
 
+import argparse
 import asyncio
 import itertools
 import resource
@@ -21,26 +22,20 @@ from statistics import median
 import uvloop
 from google.protobuf.duration_pb2 import Duration
 
-from bench import pressure
+from bench import command, pressure, sizes
 from bench.load.visitors import Answer, Visitors, quantile
 from bench.measure import processes
 from bench.measure.pace import paced
-from bench.measure.report import ROOT, Row, at_least, at_most, publish
+from bench.measure.report import ROOT, Row, at_least, at_most
 from bench.world.stack import SERVICES, Network, Settings, Shape, Stack, running
 from local.postgres.server import EmbeddedPostgres
 
-AT_ONCE = 100
-ROUNDS = 7
 CHAIN = "/wait/25/3"
 """Four hops of 25 ms."""
-SATURATION_ROUNDS, SATURATION_SECONDS = 8, 2.0
-SATURATION_VISITORS = 64
-PAUSE_SECONDS = 0.5
-HELD = 5_000
 HELD_RATE = 150.0
 MAX_WAIT = 1.0
 DEADLINE_RATE = 50.0
-DEADLINE_SECONDS = 6.0
+EVEN_RATE = 50.0
 
 SETTINGS: Settings = {
     "gateway": {
@@ -92,25 +87,25 @@ def landed(answers: list[Answer]) -> list[float]:
     return [answer.seconds for answer in answers]
 
 
-async def visitor_time(stack: Stack, visitors: Visitors) -> list[Row]:
-    """Measures how long a visitor waits beside a bare walk: 100 at once, and 100 spread over two seconds."""
-    await visitors.arrive(AT_ONCE)
-    landed(await burst(visitors, "chain", AT_ONCE))
+async def visitor_time(stack: Stack, visitors: Visitors, size: sizes.Click) -> list[Row]:
+    """Measures how long a visitor waits beside a bare walk: many at once, and spread over some seconds."""
+    await visitors.arrive(size.at_once)
+    landed(await burst(visitors, "chain", size.at_once))
     walks: list[float] = []
     bursts: list[float] = []
-    for _ in range(ROUNDS):
-        walks += await bare(stack.network_port, AT_ONCE)
+    for _ in range(size.rounds):
+        walks += await bare(stack.network_port, size.at_once)
         await asyncio.sleep(0.3)
-        bursts += landed(await burst(visitors, "chain", AT_ONCE))
+        bursts += landed(await burst(visitors, "chain", size.at_once))
         await asyncio.sleep(0.3)
-    spread = landed(await stream(visitors, "chain", 50.0, 4.0))
+    spread = landed(await stream(visitors, "chain", EVEN_RATE, size.even_seconds))
     rows = []
     for share, limit in ((0.50, 1.10), (0.99, 1.25)):
         name = f"p{share * 100:.0f}"
         base, ours, alone = (quantile(values, share) * 1000 for values in (walks, bursts, spread))
         rows += [
-            Row(f"{name} of a bare pycurl walk, {AT_ONCE} at once", base, "ms"),
-            Row(f"{name} of a visitor's wait, {AT_ONCE} at once", ours, "ms"),
+            Row(f"{name} of a bare pycurl walk, {size.at_once} at once", base, "ms"),
+            Row(f"{name} of a visitor's wait, {size.at_once} at once", ours, "ms"),
             at_most("  ratio", ours / base, limit),
             Row(f"{name} of a visitor's wait, 50 clicks/s", alone, "ms"),
             at_most("  ratio", alone / base, limit),
@@ -118,8 +113,8 @@ async def visitor_time(stack: Stack, visitors: Visitors) -> list[Row]:
     return rows
 
 
-async def saturate(click: Callable[[], Awaitable[Answer]], seconds: float) -> int:
-    """Lets many visitors click again and again; returns how many answers there were."""
+async def saturate(click: Callable[[], Awaitable[Answer]], visitors: int, seconds: float) -> int:
+    """Lets visitors click again and again; returns how many answers there were."""
     done = 0
     end = time.perf_counter() + seconds
 
@@ -129,7 +124,7 @@ async def saturate(click: Callable[[], Awaitable[Answer]], seconds: float) -> in
             landed([await click()])
             done += 1
 
-    await asyncio.gather(*(visitor() for _ in range(SATURATION_VISITORS)))
+    await asyncio.gather(*(visitor() for _ in range(visitors)))
     return done
 
 
@@ -155,7 +150,7 @@ async def single(stack: Stack) -> AsyncIterator[tuple[int, int]]:
         await process.wait()
 
 
-async def cost(stack: Stack, visitors: Visitors) -> list[Row]:
+async def cost(stack: Stack, visitors: Visitors, size: sizes.Click) -> list[Row]:
     """Measures clicks per second of CPU at saturation, ours and in a single process, in many short turns.
 
     What else a machine does changes from one second to the next, so ratios are those of two turns side by side.
@@ -171,18 +166,20 @@ async def cost(stack: Stack, visitors: Visitors) -> list[Row]:
 
         async def turn(clicking: Visitors) -> tuple[int, dict[str, float]]:
             # What the clicks of the turn before leave to be done is not to count as that of these.
-            await asyncio.sleep(PAUSE_SECONDS)
+            await asyncio.sleep(size.pause_seconds)
             before = cpu()
-            clicks = await saturate(lambda: clicking.click(query("chain")), SATURATION_SECONDS)
+            clicks = await saturate(
+                lambda: clicking.click(query("chain")), size.saturation_visitors, size.saturation_seconds
+            )
             after = cpu()
             return clicks, {name: (after[name] - before[name]) * 1000 / clicks for name in after}
 
         await turn(visitors)
         await turn(plain)
-        for _ in range(SATURATION_ROUNDS):
+        for _ in range(size.saturation_rounds):
             clicks, parts = await turn(visitors)
             ours.append(parts)
-            rates.append(clicks / SATURATION_SECONDS)
+            rates.append(clicks / size.saturation_seconds)
             _, parts = await turn(plain)
             others.append(parts)
         plain.leave()
@@ -210,10 +207,10 @@ async def cost(stack: Stack, visitors: Visitors) -> list[Row]:
     ]
 
 
-async def deadline(_stack: Stack, visitors: Visitors) -> list[Row]:
+async def deadline(_stack: Stack, visitors: Visitors, size: sizes.Click) -> list[Row]:
     """Measures how long after `max_wait` the fallback leaves, while other clicks keep the services busy."""
-    others = asyncio.create_task(stream(visitors, "chain", DEADLINE_RATE, DEADLINE_SECONDS))
-    slow = await stream(visitors, "late", DEADLINE_RATE, DEADLINE_SECONDS - MAX_WAIT)
+    others = asyncio.create_task(stream(visitors, "chain", DEADLINE_RATE, size.deadline_seconds))
+    slow = await stream(visitors, "late", DEADLINE_RATE, size.deadline_seconds - MAX_WAIT)
     landed(await others)
     late = []
     for answer in slow:
@@ -226,26 +223,26 @@ async def deadline(_stack: Stack, visitors: Visitors) -> list[Row]:
     ]
 
 
-async def held(stack: Stack, visitors: Visitors) -> list[Row]:
+async def held(stack: Stack, visitors: Visitors, size: sizes.Click) -> list[Row]:
     """Measures the memory of each service with thousands of traces in flight."""
     before = stack.memory()
-    await stream(visitors, "held", HELD_RATE, HELD / HELD_RATE)
+    await stream(visitors, "held", HELD_RATE, size.held / HELD_RATE)
     async with stack.connection() as connection:
         for _ in range(_LOOKS):
             open_traces = await connection.fetchval(_TRACING)
-            if open_traces >= HELD:
+            if open_traces >= size.held:
                 break
             await asyncio.sleep(0.2)
     during = stack.memory()
     landed(await burst(visitors, "chain", 10))
-    rows = [Row("traces in flight", float(open_traces), "", f">= {HELD}", open_traces >= HELD)]
+    rows = [Row("traces in flight", float(open_traces), "", f">= {size.held}", open_traces >= size.held)]
     for name in SERVICES:
         rows.append(Row(f"memory: {name}", during[name], "MiB"))
-        rows.append(Row("  for each trace", (during[name] - before[name]) * 1024 / HELD, "KiB"))
+        rows.append(Row("  for each trace", (during[name] - before[name]) * 1024 / size.held, "KiB"))
     return rows
 
 
-PARTS: dict[str, Callable[[Stack, Visitors], Awaitable[list[Row]]]] = {
+PARTS: dict[str, Callable[[Stack, Visitors, sizes.Click], Awaitable[list[Row]]]] = {
     "visitor": visitor_time,
     "cost": cost,
     "deadline": deadline,
@@ -255,19 +252,23 @@ PRESSURE = "pressure"
 """The section that has a stack of its own, because it wants other limits."""
 
 
-async def measure(postgres: EmbeddedPostgres, network: Network, logs: Path, parts: Sequence[str]) -> list[Row]:
+async def measure(
+    postgres: EmbeddedPostgres, network: Network, logs: Path, parts: Sequence[str], size: sizes.Sizes
+) -> list[Row]:
     """Takes measurements."""
     rows: list[Row] = []
     if PRESSURE in parts:
-        rows += await pressure.measure(postgres, network, logs)
+        rows += await pressure.measure(postgres, network, logs, size.pressure)
     usual = [part for part in parts if part != PRESSURE]
-    return rows + await usual_parts(postgres, network, logs, usual) if usual else rows
+    return rows + await usual_parts(postgres, network, logs, usual, size.click) if usual else rows
 
 
-async def usual_parts(postgres: EmbeddedPostgres, network: Network, logs: Path, parts: Sequence[str]) -> list[Row]:
+async def usual_parts(
+    postgres: EmbeddedPostgres, network: Network, logs: Path, parts: Sequence[str], size: sizes.Click
+) -> list[Row]:
     """Takes the measurements that share a stack."""
     async with running(postgres, network, logs, Shape(), SETTINGS) as stack:
-        await stack.provision(8_000)
+        await stack.provision(size.ips)
         short = Duration(seconds=1)
         await stack.offer("chain", CHAIN)
         await stack.offer("late", "/wait/3000/3", max_wait=short)
@@ -275,7 +276,7 @@ async def usual_parts(postgres: EmbeddedPostgres, network: Network, logs: Path, 
         visitors = Visitors(stack.of("gateway")[0].port)
         rows: list[Row] = []
         for part in parts:
-            rows += await PARTS[part](stack, visitors)
+            rows += await PARTS[part](stack, visitors, size)
         visitors.leave()
         # Thousands of traces are still open; nobody waits for them.
         for instance in stack.instances:
@@ -283,8 +284,8 @@ async def usual_parts(postgres: EmbeddedPostgres, network: Network, logs: Path, 
     return rows
 
 
-def main() -> int:
-    """Prints the report and writes it down; returns 1 if a limit was not kept."""
+def run(options: argparse.Namespace, size: sizes.Sizes) -> list[Row]:
+    """Runs what the measurements need, and takes them."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 65_536), most))
     with (
@@ -292,8 +293,27 @@ def main() -> int:
         EmbeddedPostgres(Path(directory) / "postgres") as postgres,
         Network() as network,
     ):
-        rows = uvloop.run(measure(postgres, network, Path(directory), sys.argv[1:] or [*PARTS, PRESSURE]))
-    return 0 if publish("click", rows) else 1
+        parts = options.parts or [*PARTS, PRESSURE]
+        return uvloop.run(measure(postgres, network, Path(directory), parts, size))
+
+
+def part(text: str) -> str:
+    """Checks the name of a part for the command line."""
+    if text not in (*PARTS, PRESSURE):
+        raise argparse.ArgumentTypeError(f"{text!r} is no part: choose among {', '.join([*PARTS, PRESSURE])}")
+    return text
+
+
+def main() -> int:
+    """Prints the report and writes it down; returns 1 if a limit was not kept."""
+    return command.main(
+        "click",
+        __doc__,
+        run,
+        add_arguments=lambda parser: parser.add_argument(
+            "parts", nargs="*", type=part, metavar="PART", help=f"{', '.join([*PARTS, PRESSURE])}; all if left out"
+        ),
+    )
 
 
 if __name__ == "__main__":

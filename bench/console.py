@@ -9,12 +9,14 @@ import asyncio
 import secrets
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
 from yarl import URL
 
-from bench.measure.report import Row, at_least, at_most, publish
+from bench import command, sizes
+from bench.measure.report import Row, at_least, at_most
 from clicktrace.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from clicktrace.pool.v1 import pool_pb2, pool_pb2_grpc
 from libs.common.rpc.client import channel
@@ -42,24 +44,24 @@ _PROBE = """
 _STATE = "() => ({ nodes: document.querySelectorAll('*').length, heap: performance.memory.usedJSHeapSize })"
 
 
-async def measure(ips: int, clicks: int, seconds: int) -> Sequence[Row]:
-    """Returns how a page did under a load of so many clicks a second."""
+async def measure(size: sizes.Console) -> Sequence[Row]:
+    """Returns how a page did under a load of clicks."""
     environment = {"GATEWAY_CLIENT_RATE": "100000", "GATEWAY_CLIENT_BURST": "100000"}
     with state_directory() as state, System(state, ("--proxies", "10", "--quiet"), environment) as system:
-        await _provision(system, ips)
+        await _provision(system, size.ips)
         async with chromium() as browser, console(browser, system.ports["internal"]) as shown:
             await shown.sign_in("")
-            await shown.page.locator(".figure").first.get_by_text(f"/ {ips + 10}").wait_for()
+            await shown.page.locator(".figure").first.get_by_text(f"/ {size.ips + 10}").wait_for()
             await asyncio.sleep(3)
             before = await shown.page.evaluate(_STATE)
             await shown.page.evaluate(_PROBE)
             async with asyncio.TaskGroup() as group:
-                group.create_task(_click(system, clicks, seconds))
-                group.create_task(_lease(system, clicks, seconds))
+                group.create_task(_click(system, size.clicks, size.seconds))
+                group.create_task(_lease(system, size.clicks, size.seconds))
             seen = await shown.page.evaluate("window.seen")
             after = await shown.page.evaluate(_STATE)
             problems = shown.errors
-    return _rows(seen, before, after, len(problems), seconds)
+    return _rows(seen, before, after, len(problems), size.seconds)
 
 
 def _rows(
@@ -135,15 +137,21 @@ async def _lease(system: System, rate: int, seconds: int) -> None:
             await leases.BatchRelease(pool_pb2.BatchReleaseRequest(requests=releases))
 
 
+def _options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--ips", type=int, help=f"IPs in the pool (default: {sizes.FULL.console.ips})")
+    parser.add_argument("--clicks", type=int, help=f"clicks a second (default: {sizes.FULL.console.clicks})")
+    parser.add_argument("--seconds", type=int, help=f"how long (default: {sizes.FULL.console.seconds})")
+
+
+def run(options: argparse.Namespace, size: sizes.Sizes) -> Sequence[Row]:
+    """Measures the page with what the options say, and with the usual where they say nothing."""
+    named = {name: getattr(options, name) for name in ("ips", "clicks", "seconds")}
+    return asyncio.run(measure(replace(size.console, **{name: value for name, value in named.items() if value})))
+
+
 def main() -> int:
-    """Measures and prints."""
-    parser = argparse.ArgumentParser(prog="python -m bench.console", description=__doc__)
-    parser.add_argument("--ips", type=int, default=10_000)
-    parser.add_argument("--clicks", type=int, default=200)
-    parser.add_argument("--seconds", type=int, default=20)
-    chosen = parser.parse_args()
-    kept = publish("console", asyncio.run(measure(chosen.ips, chosen.clicks, chosen.seconds)))
-    return 0 if kept else 1
+    """Prints the report and writes it down; returns 1 if a limit was not kept."""
+    return command.main("console", __doc__, run, add_arguments=_options)
 
 
 if __name__ == "__main__":

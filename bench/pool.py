@@ -6,7 +6,9 @@ those of all calls together. Take the numbers as ratios: the machine and what el
 table, writes bench/results/pool.json, and fails if a limit was not kept.
 """
 
+import argparse
 import asyncio
+import importlib.util
 import itertools
 import json
 import random
@@ -24,8 +26,9 @@ import asyncpg
 import uvloop
 from grpc import aio
 
+from bench import command, sizes
 from bench.measure.pace import paced
-from bench.measure.report import ROOT, Row, publish
+from bench.measure.report import ROOT, Row
 from bench.peers.pool_peers import bare_updates, by_transaction
 from bench.world.pool_server import EMPTY
 from clicktrace.pool.v1 import pool_pb2 as pb
@@ -38,14 +41,7 @@ from local.postgres.server import EmbeddedPostgres
 CALLERS = 64
 # As many callers as the usual way has connections, and pharox threads.
 PEERS = 16
-SECONDS = 1.0
-ROUNDS = 7
-# A 99th percentile is made by a few: it takes more of them, and those that come while all is still cold do not count.
-PACED_SECONDS, WARM_SECONDS, PACED_ROUNDS = 1.5, 0.3, 15
 BATCH = 32
-PLAIN, FEW, MANY = 20_000, 1_000, 1_000_000
-# Enough for every lease of the unary measurement, of which none comes free again before its end.
-UNARY = 150_000
 COOLDOWN = 60.0
 
 _numbers = itertools.count()
@@ -54,8 +50,8 @@ _numbers = itertools.count()
 @contextmanager
 def server(url: str, cooldown: float) -> Iterator[int]:
     """Runs a server over the database and yields its port."""
-    command = [sys.executable, "-m", "bench.world.pool_server", url, str(cooldown)]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    words = [sys.executable, "-m", "bench.world.pool_server", url, str(cooldown)]
+    process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
         if process.stdout is None:
             raise AssertionError("stdout is a pipe")
@@ -87,9 +83,7 @@ async def fill(url: str, count: int) -> None:
     await connection.close()
 
 
-async def rate(
-    callers: int, step: Callable[[int], Awaitable[int]], seconds: float = SECONDS
-) -> tuple[float, list[float]]:
+async def rate(callers: int, step: Callable[[int], Awaitable[int]], seconds: float) -> tuple[float, list[float]]:
     """Lets callers repeat a step; returns what the steps count for, a second, and the time of each step."""
     times: list[float] = []
     done = 0
@@ -112,12 +106,12 @@ def p99(times: list[float]) -> float:
     return statistics.quantiles(times, n=100)[-1] * 1000
 
 
-async def unary(url: str, port: int) -> list[Row]:
+async def unary(url: str, port: int, size: sizes.Pool) -> list[Row]:
     """(a) Lease and Release one by one beside the empty call, in calls a second; (d) the p99 of Lease at half load.
 
     Half load is half of what each of them reaches; the empty call is measured at that of Lease and Release too.
     """
-    await fill(url, UNARY)
+    await fill(url, size.unary)
     numbers = itertools.count()
     async with client(port) as (stub, empty):
 
@@ -141,20 +135,20 @@ async def unary(url: str, port: int) -> list[Row]:
             await empty()
             return time.perf_counter() - began
 
-        await rate(CALLERS, pair, 1.0)
+        await rate(CALLERS, pair, size.seconds)
         floors, ours = [], []
-        for _ in range(ROUNDS):
-            floors.append((await rate(CALLERS, nothing))[0])
-            ours.append((await rate(CALLERS, pair))[0])
+        for _ in range(size.rounds):
+            floors.append((await rate(CALLERS, nothing, size.seconds))[0])
+            ours.append((await rate(CALLERS, pair, size.seconds))[0])
         floor, pairs = statistics.median(floors), statistics.median(ours)
 
         at_own_half: list[float] = []
         at_our_half: list[float] = []
         ours_at_half: list[float] = []
-        for _ in range(PACED_ROUNDS):
-            at_own_half += await warm(called, floor / 2)
-            at_our_half += await warm(called, pairs / 2)
-            ours_at_half += await warm(leased, pairs / 4)
+        for _ in range(size.paced_rounds):
+            at_own_half += await warm(called, floor / 2, size)
+            at_our_half += await warm(called, pairs / 2, size)
+            ours_at_half += await warm(leased, pairs / 4, size)
     share = pairs / floor
     ratio = p99(ours_at_half) / p99(at_own_half)
     return [
@@ -169,13 +163,15 @@ async def unary(url: str, port: int) -> list[Row]:
     ]
 
 
-async def warm(step: Callable[[int], Coroutine[Any, Any, float]], steps_per_second: float) -> list[float]:
+async def warm(
+    step: Callable[[int], Coroutine[Any, Any, float]], steps_per_second: float, size: sizes.Pool
+) -> list[float]:
     """Returns what steps take at an even pace, in seconds, without those of the warm-up."""
-    times = await paced(step, rate=steps_per_second, seconds=PACED_SECONDS)
-    return times[round(WARM_SECONDS * steps_per_second) :]
+    times = await paced(step, rate=steps_per_second, seconds=size.paced_seconds)
+    return times[round(size.warm_seconds * steps_per_second) :]
 
 
-async def batches(port: int, seconds: float = SECONDS) -> float:
+async def batches(port: int, seconds: float) -> float:
     """Returns how many pairs a second go through BatchLease and BatchRelease of 32."""
     async with client(port) as (stub, _):
 
@@ -192,10 +188,13 @@ async def batches(port: int, seconds: float = SECONDS) -> float:
         return (await rate(PEERS, pairs, seconds))[0]
 
 
-async def pharox(url: str) -> tuple[float, float]:
-    """Returns how many pairs a second pharox makes, and the share of its attempts that failed."""
-    command = [sys.executable, "-W", "ignore", "-m", "bench.peers.pool_peers", url, str(SECONDS)]
-    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
+async def pharox(url: str, seconds: float) -> tuple[float, float] | None:
+    """Returns how many pairs a second pharox makes, and the share of its attempts that failed; None without it."""
+    if importlib.util.find_spec("pharox") is None:
+        print("pharox is not installed and not measured: make bootstrap-bench")
+        return None
+    words = [sys.executable, "-W", "ignore", "-m", "bench.peers.pharox_leases", url, str(seconds)]
+    process = await asyncio.create_subprocess_exec(*words, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
     output, _ = await process.communicate()
     if process.returncode:
         sys.exit("pharox failed")
@@ -203,18 +202,18 @@ async def pharox(url: str) -> tuple[float, float]:
     return pairs, failures
 
 
-async def throughput(urls: Mapping[int, str]) -> list[Row]:
+async def throughput(urls: Mapping[int, str], size: sizes.Pool) -> list[Row]:
     """(b) Batches beside the usual way and pharox; (c) the same pool with a thousand and with a million IPs."""
     with ExitStack() as stack:
         ports = {}
         for ips, url in urls.items():
             await fill(url, ips)
             ports[ips] = stack.enter_context(server(url, cooldown=0.0))
-            await batches(ports[ips], 1.0)
+            await batches(ports[ips], size.seconds)
         single: list[float] = []
         bare: list[float] = []
         grouped: dict[int, list[float]] = {ips: [] for ips in ports}
-        plain = urls[PLAIN]
+        plain = urls[size.usual]
         async with await asyncpg.create_pool(plain, min_size=PEERS, max_size=PEERS) as connections:
 
             async def usual(_: int) -> int:
@@ -223,33 +222,37 @@ async def throughput(urls: Mapping[int, str]) -> list[Row]:
             async def least(_: int) -> int:
                 return await bare_updates(connections)
 
-            await rate(PEERS, usual, 1.0)
-            for _ in range(ROUNDS):
-                single.append((await rate(PEERS, usual))[0])
-                bare.append((await rate(PEERS, least))[0])
+            await rate(PEERS, usual, size.seconds)
+            for _ in range(size.rounds):
+                single.append((await rate(PEERS, usual, size.seconds))[0])
+                bare.append((await rate(PEERS, least, size.seconds))[0])
                 for ips, port in ports.items():
-                    grouped[ips].append(await batches(port))
-        other, failed = await pharox(plain)
+                    grouped[ips].append(await batches(port, size.seconds))
+        others = await pharox(plain, size.seconds)
     one, least_of_all = statistics.median(single), statistics.median(bare)
-    ours, few, many = (statistics.median(grouped[ips]) for ips in (PLAIN, FEW, MANY))
+    ours, few, many = (statistics.median(grouped[ips]) for ips in (size.usual, size.few, size.many))
+    peer, beside_peer = [], []
+    if others is not None:
+        other, failed = others
+        peer = [Row("pharox, 16 threads", other, "pairs/s"), Row("  share of its attempts that failed", failed)]
+        beside_peer = [Row("  times pharox", ours / other, "", ">= 100", ours / other >= 100)]
     return [
         Row("one transaction per lease, the same records", one, "pairs/s"),
         Row("a bare UPDATE per lease, no records", least_of_all, "pairs/s"),
-        Row("pharox, 16 threads", other, "pairs/s"),
-        Row("  share of its attempts that failed", failed, ""),
+        *peer,
         Row(f"BatchLease and BatchRelease of {BATCH}", ours, "pairs/s"),
         Row("  times one transaction per lease", ours / one, "", ">= 8", ours / one >= 8),
         Row("  times a bare UPDATE", ours / least_of_all, ""),
-        Row("  times pharox", ours / other, "", ">= 100", ours / other >= 100),
+        *beside_peer,
         Row("the same with a thousand IPs", few, "pairs/s"),
         Row("the same with a million IPs", many, "pairs/s"),
         Row("  a thousand to a million", few / many, "", "<= 1.3", few / many <= 1.3),
     ]
 
 
-async def saturation(url: str, port: int) -> list[Row]:
+async def saturation(url: str, port: int, size: sizes.Pool) -> list[Row]:
     """(e) More waiters than IPs: the grants beside what the IPs can give at most, IPs × time / (hold + cooldown)."""
-    ips, waiters, cooldown, seconds = 40, 120, 0.3, 10.0
+    ips, waiters, cooldown = 40, 120, 0.3
     await fill(url, ips)
     numbers = itertools.count()
     granted: list[float] = []
@@ -257,7 +260,7 @@ async def saturation(url: str, port: int) -> list[Row]:
     # Holds of different lengths, so that IPs come free one by one and not in waves.
     chance = random.Random(1)  # noqa: S311 - nothing to guess
     async with client(port) as (stub, _):
-        end = time.perf_counter() + seconds
+        end = time.perf_counter() + size.saturation_seconds
 
         async def caller() -> None:
             while time.perf_counter() < end:
@@ -269,8 +272,8 @@ async def saturation(url: str, port: int) -> list[Row]:
                 held.append(time.perf_counter() - began)
 
         await asyncio.gather(*(caller() for _ in range(waiters)))
-    # In the first two seconds the waves of the beginning even out.
-    first, last = granted[0] + 2.0, end
+    # At first the waves of the beginning even out.
+    first, last = granted[0] + size.settling_seconds, end
     measured = sum(first <= moment < last for moment in granted)
     share = measured / (ips * (last - first) / (statistics.mean(held) + cooldown))
     return [
@@ -279,11 +282,11 @@ async def saturation(url: str, port: int) -> list[Row]:
     ]
 
 
-async def databases(server_url: Callable[[str], str]) -> Mapping[int, str]:
+async def databases(server_url: Callable[[str], str], size: sizes.Pool) -> Mapping[int, str]:
     """Makes a migrated database for each number of IPs, on the same server."""
     urls = {}
     connection = await asyncpg.connect(server_url("postgres"))
-    for ips in (PLAIN, FEW, MANY):
+    for ips in (size.usual, size.few, size.many):
         await connection.execute(f"CREATE DATABASE bench_{ips}")
         urls[ips] = server_url(f"bench_{ips}")
         await migrate(urls[ips], schema="pool", package="services.pool_manager.db.migrations")
@@ -291,28 +294,32 @@ async def databases(server_url: Callable[[str], str]) -> Mapping[int, str]:
     return urls
 
 
-async def measure(server_url: Callable[[str], str]) -> list[Row]:
+async def measure(server_url: Callable[[str], str], size: sizes.Pool) -> list[Row]:
     """Takes all measurements."""
     # The pauses of the callers are not the server's.
     tune_garbage_collection()
-    urls = await databases(server_url)
-    with server(urls[PLAIN], cooldown=COOLDOWN) as port:
-        report = await unary(urls[PLAIN], port)
-    report += await throughput(urls)
-    with server(urls[PLAIN], cooldown=0.3) as port:
-        report += await saturation(urls[PLAIN], port)
+    urls = await databases(server_url, size)
+    with server(urls[size.usual], cooldown=COOLDOWN) as port:
+        report = await unary(urls[size.usual], port, size)
+    report += await throughput(urls, size)
+    with server(urls[size.usual], cooldown=0.3) as port:
+        report += await saturation(urls[size.usual], port, size)
     return report
 
 
-def main() -> int:
-    """Prints the report and writes it down; returns 1 if a limit was not kept."""
+def run(_options: argparse.Namespace, size: sizes.Sizes) -> list[Row]:
+    """Runs a PostgreSQL and takes all measurements on it."""
     # As in production: a commit is on the disk before it is answered.
     with (
         tempfile.TemporaryDirectory(prefix="clicktrace-bench-", ignore_cleanup_errors=True) as directory,
         EmbeddedPostgres(Path(directory)) as postgres,
     ):
-        report = uvloop.run(measure(postgres.url))
-    return 0 if publish("pool", report) else 1
+        return uvloop.run(measure(postgres.url, size.pool))
+
+
+def main() -> int:
+    """Prints the report and writes it down; returns 1 if a limit was not kept."""
+    return command.main("pool", __doc__, run)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from typing import Any
 import uvloop
 from google.protobuf.duration_pb2 import Duration
 
-from bench import books
+from bench import books, command, sizes
 from bench.load.visitors import BROKEN, REFUSED, Answer, Visitors, quantile
 from bench.world.stack import SERVICES, Instance, Network, Settings, Shape, Stack, running
 from clicktrace.gateway.v1 import gateway_pb2 as pb
@@ -169,6 +169,9 @@ class Soak:
     plan: Plan
     rate: float
     seconds: float
+    restarted: int
+    """How many instances of each service are restarted."""
+    rounds: int
     clicks: list[Click] = field(default_factory=list)
     losses: list[tuple[float, float, str]] = field(default_factory=list)
     """From when until when which process was being ended by force."""
@@ -201,10 +204,10 @@ class Soak:
         self.in_flight -= 1
 
     async def _restart_all(self) -> None:
-        instances = [instance for service in SERVICES for instance in self.stack.of(service)]
-        pause = self.seconds / (self.plan.rounds * len(instances) + 1)
+        instances = [one for service in SERVICES for one in self.stack.of(service)[: self.restarted]]
+        pause = self.seconds / (self.rounds * len(instances) + 1)
         due = time.monotonic()
-        for instance in instances * self.plan.rounds:
+        for instance in instances * self.rounds:
             due += pause
             await asyncio.sleep(max(1.0, due - time.monotonic()))
             self.doing = f"{self.plan.number.name} to {instance.name}"
@@ -280,7 +283,9 @@ def faults_of_answers(soak: Soak) -> list[str]:
     return faults
 
 
-async def soak(postgres: EmbeddedPostgres, network: Network, logs: Path, options: argparse.Namespace) -> bool:
+async def soak(
+    postgres: EmbeddedPostgres, network: Network, logs: Path, options: argparse.Namespace, size: sizes.Soak
+) -> bool:
     """Runs the soak, checks the books, and returns whether everything is as it must be."""
     plan = PLANS[options.mode]
     async with running(postgres, network, logs, Shape(2, 2, 2), SETTINGS) as stack:
@@ -294,8 +299,9 @@ async def soak(postgres: EmbeddedPostgres, network: Network, logs: Path, options
             wait = Duration(nanos=int(kind.max_wait % 1 * 1e9), seconds=int(kind.max_wait))
             path = f"{kind.path}?c={{click_id}}"
             await stack.offer(kind.name, path, max_wait=wait, country=kind.country, mode=kind.mode)
-        run = Soak(stack, plan, options.rate or plan.rate, options.duration)
-        print(f"{run.rate:.0f} clicks/s for {run.seconds:.0f} s, {plan.number.name} {plan.rounds} times round")
+        rate, seconds = options.rate or size.rate or plan.rate, options.duration or size.seconds
+        run = Soak(stack, plan, rate, seconds, size.restarted, size.rounds or plan.rounds)
+        print(f"{run.rate:.0f} clicks/s for {run.seconds:.0f} s, {plan.number.name} {run.rounds} times round")
         await run.run()
         table(run)
         lost = sum(click.answer.status == BROKEN for click in run.clicks)
@@ -310,11 +316,13 @@ async def soak(postgres: EmbeddedPostgres, network: Network, logs: Path, options
 
 def main() -> int:
     """Runs the soak; returns 1 if anything is off."""
-    parser = argparse.ArgumentParser(
-        prog="make soak", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = command.parser("soak", __doc__)
     parser.add_argument("--mode", choices=PLANS, default="mixed")
-    parser.add_argument("--duration", type=float, default=600.0, help="seconds; longer if the restarts take longer")
+    parser.add_argument(
+        "--duration",
+        type=float,
+        help=f"seconds (default: {sizes.FULL.soak.seconds:.0f}); longer if the restarts take longer",
+    )
     parser.add_argument("--rate", type=float, help="clicks a second")
     parser.add_argument("--logs", type=Path, help="where the processes leave their logs; nowhere if left out")
     options = parser.parse_args()
@@ -327,7 +335,7 @@ def main() -> int:
     ):
         logs = options.logs or Path(directory)
         logs.mkdir(exist_ok=True)
-        return 0 if uvloop.run(soak(postgres, network, logs, options)) else 1
+        return 0 if uvloop.run(soak(postgres, network, logs, options, command.sizes(options).soak)) else 1
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ another. Contenders take turns, and the best of their batches counts, because wh
 add. Take the numbers as ratios. Prints a table and writes bench/results/tracer.json.
 """
 
+import argparse
+import importlib.util
 import json
 import resource
 import shutil
@@ -15,14 +17,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from bench.measure.report import ROOT, Row, publish
+from bench import command, sizes
+from bench.measure.report import ROOT, Row
 from bench.peers.walkers import AT_ONCE, PASSWORD, REDIRECTS, START, USER
-
-ROUNDS = 3
-TRACES = 100
-"""In one batch; see `bench.peers.walkers`."""
-PROGRAM_TRACES = 50
-SLOW = (2_000, 5_000)
 
 
 @dataclass(frozen=True)
@@ -47,16 +44,16 @@ DESCRIPTIONS = {
 }
 
 
-def contender(name: str, port: int, count: int) -> float:
+def contender(name: str, port: int, count: int, batches: int) -> float:
     """Runs one contender in a process of its own and returns what it measured."""
-    command = [sys.executable, "-W", "ignore", "-m", "bench.peers.walkers", name, str(port), str(count)]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    words = [sys.executable, "-W", "ignore", "-m", "bench.peers.walkers", name, str(port), str(count), str(batches)]
+    done = subprocess.run(words, check=False, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{name} failed:\n{done.stderr}")
     return float(json.loads(done.stdout))
 
 
-def program(command: Sequence[str]) -> tuple[float, float]:
+def program(words: Sequence[str]) -> tuple[float, float]:
     """Runs a program of others; returns the milliseconds of CPU and of wall time that it took."""
 
     def used() -> float:
@@ -64,16 +61,16 @@ def program(command: Sequence[str]) -> tuple[float, float]:
         return children.ru_utime + children.ru_stime
 
     began, began_wall = used(), time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True)
+    subprocess.run(words, check=True, capture_output=True)
     return (used() - began) * 1000, (time.perf_counter() - began_wall) * 1000
 
 
-def curl(port: int) -> tuple[float, float] | None:
+def curl(port: int, traces: int) -> tuple[float, float] | None:
     """Measures `curl -L`, one process per trace as it is used; None where it is not installed."""
     path = shutil.which("curl")
     if path is None:
         return None
-    command = [
+    words = [
         path,
         "-sSL",
         "-o",
@@ -84,34 +81,37 @@ def curl(port: int) -> tuple[float, float] | None:
         f"http://{USER}:{PASSWORD}@127.0.0.1:{port}",
         START,
     ]
-    measured = [program(command) for _ in range(PROGRAM_TRACES)]
+    measured = [program(words) for _ in range(traces)]
     return min(cpu for cpu, _ in measured), min(wall for _, wall in measured)
 
 
-def measure(port: int) -> Iterator[Row]:
-    """Measures everything."""
+def measure(port: int, size: sizes.Tracer) -> Iterator[Row]:
+    """Measures everything but tunnels."""
+    names = [name for name in DESCRIPTIONS if name != "minet" or importlib.util.find_spec("minet")]
+    if "minet" not in names:
+        print("minet is not installed and not measured: make bootstrap-bench")
     best: dict[str, float] = {}
-    for _ in range(ROUNDS):
-        for name in DESCRIPTIONS:
-            measured = contender(name, port, TRACES) * 1000 / TRACES
+    for _ in range(size.rounds):
+        for name in names:
+            measured = contender(name, port, size.traces, size.batches) * 1000 / size.traces
             best[name] = min(measured, best.get(name, measured))
-    for name, description in DESCRIPTIONS.items():
-        yield Row(description, best[name], "ms CPU")
+    for name in names:
+        yield Row(DESCRIPTIONS[name], best[name], "ms CPU")
     for limit in LIMITS:
         ratio = best[limit.ours] / best[limit.other]
         yield Row(
             f"{limit.ours} / {limit.other}", ratio, "times", f"at most {limit.at_most}", passed=ratio <= limit.at_most
         )
-    used = curl(port)
+    used = curl(port, size.program_traces)
     if used is None:
         print("curl is not installed and not measured")
     else:
         yield Row("curl -L, a process for each trace", used[0], "ms CPU")
         yield Row("curl -L, a process for each trace", used[1], "ms wall")
-    yield Row("one trace by our service, alone", contender("alone", port, TRACES) * 1000, "ms wall")
-    for count in SLOW:
-        held = contender("slow", port, count) / 1024
-        limited = count == SLOW[0]
+    yield Row("one trace by our service, alone", contender("alone", port, size.traces, size.batches) * 1000, "ms wall")
+    for count in size.slow:
+        held = contender("slow", port, count, size.batches) / 1024
+        limited = count == size.slow[0]
         yield Row(
             f"memory per slow trace, {count} at once",
             held,
@@ -121,18 +121,18 @@ def measure(port: int) -> Iterator[Row]:
         )
 
 
-def measure_tunnels(port: int) -> Iterator[Row]:
+def measure_tunnels(port: int, size: sizes.Tracer) -> Iterator[Row]:
     """Measures what tunnels cost, in a chain whose every hop is on another host: a connection and a CONNECT each."""
     for name in ("engine", "service"):
-        least = min(contender(name, port, TRACES) for _ in range(ROUNDS))
-        yield Row(f"{DESCRIPTIONS[name]}, through tunnels", least * 1000 / TRACES, "ms CPU")
+        least = min(contender(name, port, size.traces, size.batches) for _ in range(size.rounds))
+        yield Row(f"{DESCRIPTIONS[name]}, through tunnels", least * 1000 / size.traces, "ms CPU")
 
 
 @contextmanager
 def chain(*options: str) -> Iterator[int]:
     """Runs the chain behind its proxy, and yields its port."""
-    command = [sys.executable, "-m", "bench.world.chain", *options]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    words = [sys.executable, "-m", "bench.world.chain", *options]
+    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:
             if process.stdout is None:
                 raise AssertionError("stdout is a pipe")
@@ -141,14 +141,18 @@ def chain(*options: str) -> Iterator[int]:
             process.terminate()
 
 
-def main() -> None:
-    """Prints what was measured, writes it down, and exits with 1 if a promise is not kept."""
+def run(_options: argparse.Namespace, size: sizes.Sizes) -> Iterator[Row]:
+    """Runs the chain, plain and behind tunnels, and measures traces of it."""
     print(f"A trace of {REDIRECTS + 1} requests through a forward proxy, {AT_ONCE} at once; the best batch counts.")
     with chain() as port, chain("--tunnels") as tunnelling_port:
-        rows = (measure(port), measure_tunnels(tunnelling_port))
-        kept = publish("tracer", (row for part in rows for row in part))
-    sys.exit(0 if kept else 1)
+        yield from measure(port, size.tracer)
+        yield from measure_tunnels(tunnelling_port, size.tracer)
+
+
+def main() -> int:
+    """Prints what was measured and writes it down; returns 1 if a promise is not kept."""
+    return command.main("tracer", __doc__, run)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

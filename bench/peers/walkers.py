@@ -1,7 +1,7 @@
 """The contenders of `make bench-tracer`: each walks the same chain, and measures what that costs its process.
 
-`python -m bench.peers.walkers NAME PORT COUNT` runs one of them and prints its number: CPU seconds of the best of
-several batches of COUNT traces, because whatever else runs on a machine can only add; or bytes of memory.
+`python -m bench.peers.walkers NAME PORT COUNT BATCHES` runs one of them and prints its number: CPU seconds of the best
+of BATCHES batches of COUNT traces, because whatever else runs on a machine can only add; or bytes of memory.
 """
 
 import asyncio
@@ -35,7 +35,6 @@ REDIRECTS = 4
 AT_ONCE = 20
 START = f"http://start.example.com/{REDIRECTS}"
 USER, PASSWORD = "user", "secret"
-BATCHES = 25
 
 
 def cpu() -> float:
@@ -44,12 +43,12 @@ def cpu() -> float:
     return used.ru_utime + used.ru_stime
 
 
-async def best_of(batch: Callable[[], Awaitable[None]]) -> float:
+async def best_of(batch: Callable[[], Awaitable[None]], batches: int) -> float:
     """Takes batches, after one to warm up, and returns the least CPU time that one cost."""
     await batch()
     tune_garbage_collection()
     costs = []
-    for _ in range(BATCHES):
+    for _ in range(batches):
         began = cpu()
         await batch()
         costs.append(cpu() - began)
@@ -75,7 +74,7 @@ async def land(walk: Walk) -> None:
         raise RuntimeError(f"the walk did not land: {result}")
 
 
-async def engine(port: int, count: int) -> float:
+async def engine(port: int, count: int, batches: int) -> float:
     """Measures our walker and engine, without gRPC."""
     async with Driver() as driver:
         targets = TargetPolicy()
@@ -85,10 +84,10 @@ async def engine(port: int, count: int) -> float:
         async def trace() -> None:
             await land(Walk(request, fetcher, targets, Settings()))
 
-        return await best_of(lambda: many(trace, count))
+        return await best_of(lambda: many(trace, count), batches)
 
 
-async def aiohttp_walker(port: int, count: int) -> float:
+async def aiohttp_walker(port: int, count: int, batches: int) -> float:
     """Measures the plainest walker that aiohttp allows: one session per trace, so that cookies stay apart."""
     proxy = f"http://127.0.0.1:{port}"
     headers = {"Proxy-Authorization": aiohttp.encode_basic_auth(USER, PASSWORD)}
@@ -105,7 +104,7 @@ async def aiohttp_walker(port: int, count: int) -> float:
             if b"Landing" not in body:
                 raise RuntimeError("the walk did not land")
 
-    return await best_of(lambda: many(trace, count))
+    return await best_of(lambda: many(trace, count), batches)
 
 
 class BareTrace:
@@ -168,7 +167,7 @@ def bare_curl(port: int, count: int) -> None:
             multi.select(1.0)
 
 
-async def minet(port: int, count: int) -> float:
+async def minet(port: int, count: int, batches: int) -> float:
     """Measures minet's resolver with what it can follow that we follow too: a thread for each trace at once."""
     # Imported here, because only `make bench-tracer` has it.
     from minet.web import create_pool, resolve
@@ -185,7 +184,7 @@ async def minet(port: int, count: int) -> float:
         async def batch() -> None:
             list(threads.map(trace, range(count)))
 
-        return await best_of(batch)
+        return await best_of(batch, batches)
 
 
 def resident() -> int:
@@ -230,24 +229,24 @@ async def asking(served: int, port: int, count: int) -> AsyncIterator[Callable[[
         await process.wait()
 
 
-async def service(port: int, count: int) -> float:
+async def service(port: int, count: int, batches: int) -> float:
     """Measures the whole gRPC service with its log; the client that asks it is another process."""
     async with serving(1000) as served, asking(served, port, count) as order:
 
         async def batch() -> None:
             await order("batch")
 
-        return await best_of(batch)
+        return await best_of(batch, batches)
 
 
-async def alone(port: int, count: int) -> float:
+async def alone(port: int, count: int, _batches: int) -> float:
     """Measures the wall time of one trace by the service with nothing beside it: seconds, the best of many."""
     async with serving(1000) as served, asking(served, port, count) as order:
         await order("warm")
         return min([float(await order("one")) for _ in range(count)])
 
 
-async def slow(port: int, count: int) -> float:
+async def slow(port: int, count: int, _batches: int) -> float:
     """Measures the memory of the whole service while many slow traces are under way: bytes for each."""
     async with serving(count) as served, asking(served, port, count) as order:
         await order("warm")
@@ -259,16 +258,16 @@ async def slow(port: int, count: int) -> float:
         return held / count
 
 
-async def bare(port: int, count: int) -> float:
+async def bare(port: int, count: int, batches: int) -> float:
     """Measures the bare loop, which needs no event loop and blocks this one."""
 
     async def batch() -> None:
         bare_curl(port, count)
 
-    return await best_of(batch)
+    return await best_of(batch, batches)
 
 
-CONTENDERS: dict[str, Callable[[int, int], Awaitable[float]]] = {
+CONTENDERS: dict[str, Callable[[int, int, int], Awaitable[float]]] = {
     "bare": bare,
     "engine": engine,
     "service": service,
@@ -281,10 +280,10 @@ CONTENDERS: dict[str, Callable[[int, int], Awaitable[float]]] = {
 
 def main() -> None:
     """Runs the contender that is named."""
-    name, port, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    name, (port, count, batches) = sys.argv[1], map(int, sys.argv[2:])
 
     async def run() -> float:
-        return await CONTENDERS[name](port, count)
+        return await CONTENDERS[name](port, count, batches)
 
     print(json.dumps(uvloop.run(run())))
 

@@ -4,9 +4,10 @@
 them is a proxy. It answers absolute-form requests as if it had passed them on, so it costs the measured ones next to
 nothing. CONNECT is refused, or accepted with `--tunnels`:
 
-/wait/MS/N answers after MS milliseconds, and leads to /wait/MS/N-1; /wait/MS/0 is a landing page /break/MS/N the same,
-but instead of landing drops the connection /hostile/KIND what nobody should answer; see `_HOSTILE` /audit/SECONDS says
-as JSON how many requests came, and which addresses two clicks used within so many seconds
+    /wait/MS/N        answers after MS milliseconds, and leads to /wait/MS/N-1; /wait/MS/0 is a landing page
+    /break/MS/N       the same, but instead of landing drops the connection
+    /hostile/KIND     what nobody should answer; see `_HOSTILE`
+    /audit/SECONDS    says as JSON how many requests came, and which addresses two clicks used within so many seconds
 
 The query travels along. A click that names itself there (`c=ID`) is watched: see `Audit`.
 """
