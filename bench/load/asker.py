@@ -14,6 +14,7 @@ from grpc import aio
 
 from bench.peers.walkers import AT_ONCE, PASSWORD, START, USER, many
 from bench.world.chain import ask
+from clicktrace.common.v1 import common_pb2
 from clicktrace.tracer.v1 import tracer_pb2 as pb
 from clicktrace.tracer.v1 import tracer_pb2_grpc as pb_grpc
 
@@ -29,7 +30,9 @@ class Asker:
         self._stub = pb_grpc.TracerStub(channel)
         self._port = port
         self._count = count
-        self._proxy = pb.Proxy(ip_address="127.0.0.1", ip_port=port, username=USER, password=PASSWORD, provider="bench")
+        self._proxy = common_pb2.Proxy(
+            ip_address="127.0.0.1", ip_port=port, username=USER, password=PASSWORD, provider="bench"
+        )
         self._held: list[asyncio.Task[None]] = []
 
     async def obey(self, order: str) -> str:

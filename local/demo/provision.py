@@ -3,6 +3,7 @@
 import grpc
 from grpc import aio
 
+from clicktrace.common.v1 import common_pb2
 from clicktrace.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from clicktrace.pool.v1 import pool_pb2, pool_pb2_grpc
 from libs.common.rpc import tls
@@ -28,7 +29,7 @@ async def provision_proxies(
             ip_port=port,
             country=_COUNTRIES[(index - 1) % len(_COUNTRIES)],
             provider=PROVIDER,
-            protocol=pool_pb2.HTTP,
+            protocol=common_pb2.HTTP,
         )
         for index in range(1, count + 1)
     ]

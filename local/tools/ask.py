@@ -19,6 +19,7 @@ from typing import Any
 from google.protobuf.duration_pb2 import Duration
 from grpc import aio
 
+from clicktrace.common.v1 import common_pb2
 from clicktrace.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from clicktrace.pool.v1 import pool_pb2, pool_pb2_grpc
 from libs.common.enums import name_of
@@ -143,9 +144,9 @@ def _explained(click: gateway_pb2.Click) -> Iterator[str]:
         waited, used = _milliseconds(attempt.lease_wait), _milliseconds(attempt.trace_time)
         yield f"IP        {attempt.ip_address} ({attempt.country}), waited {waited} for, used {used}: {use}"
     for hop in click.hops:
-        led = hop.error or hop.kind.lower().replace("_", " ")
+        led = hop.error or name_of(common_pb2.Hop.Kind.DESCRIPTOR, hop.kind).lower().replace("_", " ")
         url = hop.url.partition("?")[0]
-        yield f"hop {hop.index:<6}{hop.status or '-':<5}{_milliseconds(hop.total):>10}  {url}  {led}".rstrip()
+        yield f"hop {hop.index:<6}{hop.status or '-':<5}{_milliseconds(hop.timing.total):>10}  {url}  {led}".rstrip()
     for param in click.params:
         origin = name_of(gateway_pb2.ParameterSource.Origin.DESCRIPTOR, param.origin)
         yield f"parameter {param.name} = {param.value}  {origin}{f': {param.rule}' if param.rule else ''}"

@@ -138,6 +138,7 @@ async def gateway(config: GatewaySettings, stop: asyncio.Event) -> AsyncIterator
         coalescer = Coalescer(journeys, click_table, background, lead_seconds=lead_seconds)
         landings = LastLandings()
         await landings.refresh(click_table, offer_cache)
+        privacy = Privacy(config.personal_data, privacy_key.encode())
         clicks = Clicks(
             offers=offer_cache,
             admission=RateLimits(
@@ -152,6 +153,7 @@ async def gateway(config: GatewaySettings, stop: asyncio.Event) -> AsyncIterator
                 TracerClient(around.tracer),
                 coalescer,
                 landings,
+                privacy=privacy,
                 trace_timeout=config.trace_timeout,
                 max_attempts=config.max_attempts,
             ),
@@ -159,7 +161,7 @@ async def gateway(config: GatewaySettings, stop: asyncio.Event) -> AsyncIterator
             landings=landings,
             background=background,
             limits=Limits(config.max_wait, config.trace_timeout, config.max_waiting),
-            privacy=Privacy(config.personal_data, privacy_key.encode()),
+            privacy=privacy,
             observers=[metrics.ClickMetrics(), health],
         )
         metrics.watch(waiting=lambda: clicks.waiting, running=lambda: background.running)

@@ -239,6 +239,7 @@ class Hop(NamedTuple):
     url: str
     status: int
     kind: str
+    """How the response led on: the name of a `clicktrace.common.v1.Hop.Kind`; empty on the last hop."""
     next_url: str
     dns: float | None
     connect: float | None
@@ -246,9 +247,18 @@ class Hop(NamedTuple):
     first_byte: float | None
     total: float | None
     error: str
-    params: tuple[Parameter, ...] = ()
     attempt: int = 1
     """The IP attempt this hop belongs to, from 1."""
+    remote_address: str = ""
+    """The address and port that was dialled: the proxy's, where there is one."""
+    http_version: str = ""
+    tls_version: str = ""
+    """The TLS version with the origin; empty without TLS."""
+    bytes: int = 0
+    """Bytes received, as they were on the wire."""
+    set_cookie_names: tuple[str, ...] = ()
+    snippet: str = ""
+    """The html or script that led on, cut to 200 characters; empty for headers."""
 
 
 class WalkResult(NamedTuple):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from clicktrace.common.v1 import common_pb2
 from clicktrace.gateway.v1 import gateway_pb2 as pb
 from tests.acceptance.conftest import MAX_WAIT
 from tests.support.otlp import OtlpSink, ReceivedSpan
@@ -31,10 +32,12 @@ async def test_a_click_ends_on_the_landing_page_with_merged_parameters(system: S
     assert (click.status, click.answer, click.reason) == (pb.COMPLETED, pb.LANDING, "")
     assert click.location == answer.location
     kinds = [hop.kind for hop in click.hops]
-    assert {"LOCATION", "REFRESH_HEADER", "META_REFRESH"} <= set(kinds)
-    assert kinds[-1] == ""
+    assert {common_pb2.Hop.LOCATION, common_pb2.Hop.REFRESH_HEADER, common_pb2.Hop.META_REFRESH} <= set(kinds)
+    assert kinds[-1] == common_pb2.Hop.KIND_UNSPECIFIED
     assert [hop.index for hop in click.hops] == list(range(len(click.hops)))
-    assert all(hop.total.ToNanoseconds() > 0 for hop in click.hops)
+    assert all(hop.timing.total.ToNanoseconds() > 0 for hop in click.hops)
+    assert {(hop.http_version, hop.tls_version) for hop in click.hops} == {("1.1", "")}
+    assert all(hop.bytes > 0 and hop.remote_address.startswith("127.") for hop in click.hops)
     assert [param.name for param in click.params if param.origin == pb.ParameterSource.TRACED].count("clickid") == 1
     assert click.attempts[0].outcome == "SUCCESS"
     assert click.attempts[0].ip_address == answer.params["exit_ip"]
@@ -78,7 +81,7 @@ async def test_a_slow_chain_falls_back_at_the_deadline_and_is_on_record_when_it_
     click = await system.ended(answer.click_id)
     assert (click.status, click.answer, click.reason) == (pb.COMPLETED, pb.FALLBACK, "MAX_WAIT")
     assert "clickid=" in click.final_url
-    assert sum(hop.total.ToMilliseconds() for hop in click.hops) > 12_000
+    assert sum(hop.timing.total.ToMilliseconds() for hop in click.hops) > 12_000
     assert click.location == answer.location
     assert [attempt.outcome for attempt in click.attempts] == ["SUCCESS"]
 

@@ -3,11 +3,13 @@
 import pytest
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, ServiceDescriptor
 
+from clicktrace.common.v1 import common_pb2
 from clicktrace.gateway.v1 import gateway_pb2
 from clicktrace.pool.v1 import pool_pb2
 from clicktrace.tracer.v1 import tracer_pb2
 
 POOL, TRACER, GATEWAY = pool_pb2.DESCRIPTOR, tracer_pb2.DESCRIPTOR, gateway_pb2.DESCRIPTOR
+COMMON = common_pb2.DESCRIPTOR
 
 RPCS = {
     POOL.services_by_name["PoolManager"]: "Lease Heartbeat Release BatchLease BatchHeartbeat BatchRelease",
@@ -24,7 +26,7 @@ FIELDS = {
     POOL.message_types_by_name["LeaseRequest"]: "request_id country offer holder ttl wait",
     POOL.message_types_by_name["LeaseResponse"]: "lease db_time",
     POOL.message_types_by_name["Lease"]: "lease_id fence proxy expire_time",
-    POOL.message_types_by_name["Proxy"]: "ip_address ip_port protocol username password provider country",
+    COMMON.message_types_by_name["Proxy"]: "ip_address ip_port protocol username password provider country",
     POOL.message_types_by_name["HeartbeatRequest"]: "lease_id fence ttl",
     POOL.message_types_by_name["HeartbeatResponse"]: "expire_time db_time",
     POOL.message_types_by_name["ReleaseRequest"]: "lease_id fence outcome failure_reason trace_time bytes target_host",
@@ -37,10 +39,10 @@ FIELDS = {
     TRACER.message_types_by_name["RequestHeaders"]: "user_agent accept_language",
     TRACER.message_types_by_name["Policy"]: "follow_html allow_insecure_tls",
     TRACER.message_types_by_name["TraceEvent"]: "hop result",
-    TRACER.message_types_by_name["Hop"]: (
+    COMMON.message_types_by_name["Hop"]: (
         "index url status next_url kind timing remote_address http_version tls_version bytes set_cookie_names error"
     ),
-    TRACER.message_types_by_name["Timing"]: "dns connect tls first_byte total",
+    COMMON.message_types_by_name["Timing"]: "dns connect tls first_byte total",
     TRACER.message_types_by_name[
         "Result"
     ]: "final_url stop_reason hops failure params final_status forwarded challenged",
@@ -49,7 +51,7 @@ FIELDS = {
 
 VALUES = {
     POOL.enum_types_by_name["Outcome"]: "SUCCESS PROXY_FAILURE TARGET_FAILURE CANCELLED UNCLEAR_FAILURE",
-    TRACER.message_types_by_name["Hop"].enum_types_by_name["Kind"]: "LOCATION REFRESH_HEADER META_REFRESH SCRIPT",
+    COMMON.message_types_by_name["Hop"].enum_types_by_name["Kind"]: "LOCATION REFRESH_HEADER META_REFRESH SCRIPT",
     TRACER.message_types_by_name["Failure"].enum_types_by_name["Blame"]: "PROXY TARGET CALLER UNCLEAR",
     TRACER.message_types_by_name["Result"].enum_types_by_name["StopReason"]: "LANDING CONFLICTING_LOCATION APP_LINK",
     GATEWAY.enum_types_by_name["Mode"]: "BEACON REDIRECT_ONLY",

@@ -84,7 +84,7 @@ async def test_a_click_among_newer_peers_is_answered_and_on_record(database: str
         assert (landed.status, landed.location) == (302, "http://shop.example/l?clickid=c1&gclid=1")
         record = await w.record(landed.click_id)
         assert (record.status, record.answer) == (gateway_pb2.COMPLETED, gateway_pb2.LANDING)
-        assert (record.stop_reason, [hop.kind for hop in record.hops]) == ("UNKNOWN_99", ["UNKNOWN_99"] * 2)
+        assert (record.stop_reason, [hop.kind for hop in record.hops]) == ("UNKNOWN_99", [UNKNOWN] * 2)
         assert [attempt.outcome for attempt in record.attempts] == ["SUCCESS"]
         assert w.tracer.requests[0].proxy.protocol == UNKNOWN, "the tracer may know what the gateway does not"
 

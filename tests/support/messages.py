@@ -46,8 +46,8 @@ def make_unknown(message: Message) -> set[str]:
     return changed
 
 
-def filled(message: Descriptor) -> Any:
-    """Returns a message in which every field is set, also those of the messages within it; enums to 99.
+def filled(message: Any) -> Any:
+    """Returns a message of a descriptor in which every field is set, also of the messages within it; enums to 99.
 
     Of a oneof the last field stays.
     """

@@ -1,5 +1,6 @@
 import datetime
 
+from clicktrace.common.v1 import common_pb2 as _common_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -225,34 +226,6 @@ class ParameterSource(_message.Message):
     rule: str
     def __init__(self, name: _Optional[str] = ..., value: _Optional[str] = ..., origin: _Optional[_Union[ParameterSource.Origin, str]] = ..., hop_index: _Optional[int] = ..., rule: _Optional[str] = ...) -> None: ...
 
-class ClickHop(_message.Message):
-    __slots__ = ("index", "url", "status", "kind", "next_url", "dns", "connect", "tls", "first_byte", "total", "error", "attempt")
-    INDEX_FIELD_NUMBER: _ClassVar[int]
-    URL_FIELD_NUMBER: _ClassVar[int]
-    STATUS_FIELD_NUMBER: _ClassVar[int]
-    KIND_FIELD_NUMBER: _ClassVar[int]
-    NEXT_URL_FIELD_NUMBER: _ClassVar[int]
-    DNS_FIELD_NUMBER: _ClassVar[int]
-    CONNECT_FIELD_NUMBER: _ClassVar[int]
-    TLS_FIELD_NUMBER: _ClassVar[int]
-    FIRST_BYTE_FIELD_NUMBER: _ClassVar[int]
-    TOTAL_FIELD_NUMBER: _ClassVar[int]
-    ERROR_FIELD_NUMBER: _ClassVar[int]
-    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
-    index: int
-    url: str
-    status: int
-    kind: str
-    next_url: str
-    dns: _duration_pb2.Duration
-    connect: _duration_pb2.Duration
-    tls: _duration_pb2.Duration
-    first_byte: _duration_pb2.Duration
-    total: _duration_pb2.Duration
-    error: str
-    attempt: int
-    def __init__(self, index: _Optional[int] = ..., url: _Optional[str] = ..., status: _Optional[int] = ..., kind: _Optional[str] = ..., next_url: _Optional[str] = ..., dns: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., connect: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., tls: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., first_byte: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., total: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., error: _Optional[str] = ..., attempt: _Optional[int] = ...) -> None: ...
-
 class ClickAttempt(_message.Message):
     __slots__ = ("lease_id", "fence", "ip_address", "ip_port", "country", "lease_wait", "trace_time", "outcome", "failure_reason")
     LEASE_ID_FIELD_NUMBER: _ClassVar[int]
@@ -307,11 +280,11 @@ class Click(_message.Message):
     final_url: str
     stop_reason: str
     attempts: _containers.RepeatedCompositeFieldContainer[ClickAttempt]
-    hops: _containers.RepeatedCompositeFieldContainer[ClickHop]
+    hops: _containers.RepeatedCompositeFieldContainer[_common_pb2.Hop]
     params: _containers.RepeatedCompositeFieldContainer[ParameterSource]
     joined_click_id: str
     otel_trace_id: str
-    def __init__(self, click_id: _Optional[str] = ..., offer: _Optional[str] = ..., status: _Optional[_Union[ClickStatus, str]] = ..., answer: _Optional[_Union[Answer, str]] = ..., reason: _Optional[str] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., visitor_wait: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., inbound_query: _Optional[str] = ..., location: _Optional[str] = ..., final_url: _Optional[str] = ..., stop_reason: _Optional[str] = ..., attempts: _Optional[_Iterable[_Union[ClickAttempt, _Mapping]]] = ..., hops: _Optional[_Iterable[_Union[ClickHop, _Mapping]]] = ..., params: _Optional[_Iterable[_Union[ParameterSource, _Mapping]]] = ..., joined_click_id: _Optional[str] = ..., otel_trace_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, click_id: _Optional[str] = ..., offer: _Optional[str] = ..., status: _Optional[_Union[ClickStatus, str]] = ..., answer: _Optional[_Union[Answer, str]] = ..., reason: _Optional[str] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., visitor_wait: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., inbound_query: _Optional[str] = ..., location: _Optional[str] = ..., final_url: _Optional[str] = ..., stop_reason: _Optional[str] = ..., attempts: _Optional[_Iterable[_Union[ClickAttempt, _Mapping]]] = ..., hops: _Optional[_Iterable[_Union[_common_pb2.Hop, _Mapping]]] = ..., params: _Optional[_Iterable[_Union[ParameterSource, _Mapping]]] = ..., joined_click_id: _Optional[str] = ..., otel_trace_id: _Optional[str] = ...) -> None: ...
 
 class GetClickRequest(_message.Message):
     __slots__ = ("click_id",)

@@ -1,5 +1,6 @@
 import datetime
 
+from clicktrace.common.v1 import common_pb2 as _common_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.rpc import status_pb2 as _status_pb2
@@ -11,13 +12,6 @@ from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
-
-class Protocol(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
-    __slots__ = ()
-    PROTOCOL_UNSPECIFIED: _ClassVar[Protocol]
-    HTTP: _ClassVar[Protocol]
-    HTTPS: _ClassVar[Protocol]
-    SOCKS5: _ClassVar[Protocol]
 
 class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -43,10 +37,6 @@ class ProxyAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DRAIN: _ClassVar[ProxyAction]
     ENABLE: _ClassVar[ProxyAction]
     RESET_HEALTH: _ClassVar[ProxyAction]
-PROTOCOL_UNSPECIFIED: Protocol
-HTTP: Protocol
-HTTPS: Protocol
-SOCKS5: Protocol
 OUTCOME_UNSPECIFIED: Outcome
 SUCCESS: Outcome
 PROXY_FAILURE: Outcome
@@ -64,24 +54,6 @@ DRAIN: ProxyAction
 ENABLE: ProxyAction
 RESET_HEALTH: ProxyAction
 
-class Proxy(_message.Message):
-    __slots__ = ("ip_address", "ip_port", "protocol", "username", "password", "provider", "country")
-    IP_ADDRESS_FIELD_NUMBER: _ClassVar[int]
-    IP_PORT_FIELD_NUMBER: _ClassVar[int]
-    PROTOCOL_FIELD_NUMBER: _ClassVar[int]
-    USERNAME_FIELD_NUMBER: _ClassVar[int]
-    PASSWORD_FIELD_NUMBER: _ClassVar[int]
-    PROVIDER_FIELD_NUMBER: _ClassVar[int]
-    COUNTRY_FIELD_NUMBER: _ClassVar[int]
-    ip_address: str
-    ip_port: int
-    protocol: Protocol
-    username: str
-    password: str
-    provider: str
-    country: str
-    def __init__(self, ip_address: _Optional[str] = ..., ip_port: _Optional[int] = ..., protocol: _Optional[_Union[Protocol, str]] = ..., username: _Optional[str] = ..., password: _Optional[str] = ..., provider: _Optional[str] = ..., country: _Optional[str] = ...) -> None: ...
-
 class Lease(_message.Message):
     __slots__ = ("lease_id", "fence", "proxy", "expire_time")
     LEASE_ID_FIELD_NUMBER: _ClassVar[int]
@@ -90,9 +62,9 @@ class Lease(_message.Message):
     EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
     lease_id: str
     fence: int
-    proxy: Proxy
+    proxy: _common_pb2.Proxy
     expire_time: _timestamp_pb2.Timestamp
-    def __init__(self, lease_id: _Optional[str] = ..., fence: _Optional[int] = ..., proxy: _Optional[_Union[Proxy, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    def __init__(self, lease_id: _Optional[str] = ..., fence: _Optional[int] = ..., proxy: _Optional[_Union[_common_pb2.Proxy, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class LeaseRequest(_message.Message):
     __slots__ = ("request_id", "country", "offer", "holder", "ttl", "wait", "click_id")
@@ -238,9 +210,9 @@ class ProxySpec(_message.Message):
     ip_port: int
     country: str
     provider: str
-    protocol: Protocol
+    protocol: _common_pb2.Protocol
     cooldown: _duration_pb2.Duration
-    def __init__(self, ip_address: _Optional[str] = ..., ip_port: _Optional[int] = ..., country: _Optional[str] = ..., provider: _Optional[str] = ..., protocol: _Optional[_Union[Protocol, str]] = ..., cooldown: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    def __init__(self, ip_address: _Optional[str] = ..., ip_port: _Optional[int] = ..., country: _Optional[str] = ..., provider: _Optional[str] = ..., protocol: _Optional[_Union[_common_pb2.Protocol, str]] = ..., cooldown: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class ProvisionProxiesRequest(_message.Message):
     __slots__ = ("proxies", "dry_run")
@@ -292,7 +264,7 @@ class ProxyInfo(_message.Message):
     proxy_id: int
     ip_address: str
     ip_port: int
-    protocol: Protocol
+    protocol: _common_pb2.Protocol
     country: str
     provider: str
     state: ProxyState
@@ -304,7 +276,7 @@ class ProxyInfo(_message.Message):
     drained: bool
     exit_address: str
     exit_country: str
-    def __init__(self, proxy_id: _Optional[int] = ..., ip_address: _Optional[str] = ..., ip_port: _Optional[int] = ..., protocol: _Optional[_Union[Protocol, str]] = ..., country: _Optional[str] = ..., provider: _Optional[str] = ..., state: _Optional[_Union[ProxyState, str]] = ..., available_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., consecutive_failures: _Optional[int] = ..., fence: _Optional[int] = ..., cooldown: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., is_healthy: _Optional[bool] = ..., drained: _Optional[bool] = ..., exit_address: _Optional[str] = ..., exit_country: _Optional[str] = ...) -> None: ...
+    def __init__(self, proxy_id: _Optional[int] = ..., ip_address: _Optional[str] = ..., ip_port: _Optional[int] = ..., protocol: _Optional[_Union[_common_pb2.Protocol, str]] = ..., country: _Optional[str] = ..., provider: _Optional[str] = ..., state: _Optional[_Union[ProxyState, str]] = ..., available_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., consecutive_failures: _Optional[int] = ..., fence: _Optional[int] = ..., cooldown: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., is_healthy: _Optional[bool] = ..., drained: _Optional[bool] = ..., exit_address: _Optional[str] = ..., exit_country: _Optional[str] = ...) -> None: ...
 
 class ListProxiesRequest(_message.Message):
     __slots__ = ("filter", "page_size", "page_token")

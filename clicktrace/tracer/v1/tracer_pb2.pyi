@@ -1,5 +1,6 @@
 import datetime
 
+from clicktrace.common.v1 import common_pb2 as _common_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -10,35 +11,6 @@ from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
-
-class Protocol(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
-    __slots__ = ()
-    PROTOCOL_UNSPECIFIED: _ClassVar[Protocol]
-    HTTP: _ClassVar[Protocol]
-    HTTPS: _ClassVar[Protocol]
-    SOCKS5: _ClassVar[Protocol]
-PROTOCOL_UNSPECIFIED: Protocol
-HTTP: Protocol
-HTTPS: Protocol
-SOCKS5: Protocol
-
-class Proxy(_message.Message):
-    __slots__ = ("ip_address", "ip_port", "protocol", "username", "password", "provider", "country")
-    IP_ADDRESS_FIELD_NUMBER: _ClassVar[int]
-    IP_PORT_FIELD_NUMBER: _ClassVar[int]
-    PROTOCOL_FIELD_NUMBER: _ClassVar[int]
-    USERNAME_FIELD_NUMBER: _ClassVar[int]
-    PASSWORD_FIELD_NUMBER: _ClassVar[int]
-    PROVIDER_FIELD_NUMBER: _ClassVar[int]
-    COUNTRY_FIELD_NUMBER: _ClassVar[int]
-    ip_address: str
-    ip_port: int
-    protocol: Protocol
-    username: str
-    password: str
-    provider: str
-    country: str
-    def __init__(self, ip_address: _Optional[str] = ..., ip_port: _Optional[int] = ..., protocol: _Optional[_Union[Protocol, str]] = ..., username: _Optional[str] = ..., password: _Optional[str] = ..., provider: _Optional[str] = ..., country: _Optional[str] = ...) -> None: ...
 
 class Limits(_message.Message):
     __slots__ = ("max_hops", "hop_timeout", "total_timeout", "max_body_bytes", "max_url_bytes")
@@ -83,94 +55,24 @@ class TraceRequest(_message.Message):
     HOP_DELAY_FIELD_NUMBER: _ClassVar[int]
     trace_id: str
     url: str
-    proxy: Proxy
+    proxy: _common_pb2.Proxy
     lease_expire_time: _timestamp_pb2.Timestamp
     limits: Limits
     headers: RequestHeaders
     policy: Policy
     lease_remaining: _duration_pb2.Duration
     hop_delay: _duration_pb2.Duration
-    def __init__(self, trace_id: _Optional[str] = ..., url: _Optional[str] = ..., proxy: _Optional[_Union[Proxy, _Mapping]] = ..., lease_expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., headers: _Optional[_Union[RequestHeaders, _Mapping]] = ..., policy: _Optional[_Union[Policy, _Mapping]] = ..., lease_remaining: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., hop_delay: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    def __init__(self, trace_id: _Optional[str] = ..., url: _Optional[str] = ..., proxy: _Optional[_Union[_common_pb2.Proxy, _Mapping]] = ..., lease_expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., headers: _Optional[_Union[RequestHeaders, _Mapping]] = ..., policy: _Optional[_Union[Policy, _Mapping]] = ..., lease_remaining: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., hop_delay: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class TraceEvent(_message.Message):
     __slots__ = ("hop", "result", "earlier_hops")
     HOP_FIELD_NUMBER: _ClassVar[int]
     RESULT_FIELD_NUMBER: _ClassVar[int]
     EARLIER_HOPS_FIELD_NUMBER: _ClassVar[int]
-    hop: Hop
+    hop: _common_pb2.Hop
     result: Result
-    earlier_hops: _containers.RepeatedCompositeFieldContainer[Hop]
-    def __init__(self, hop: _Optional[_Union[Hop, _Mapping]] = ..., result: _Optional[_Union[Result, _Mapping]] = ..., earlier_hops: _Optional[_Iterable[_Union[Hop, _Mapping]]] = ...) -> None: ...
-
-class Timing(_message.Message):
-    __slots__ = ("dns", "connect", "tls", "first_byte", "total")
-    DNS_FIELD_NUMBER: _ClassVar[int]
-    CONNECT_FIELD_NUMBER: _ClassVar[int]
-    TLS_FIELD_NUMBER: _ClassVar[int]
-    FIRST_BYTE_FIELD_NUMBER: _ClassVar[int]
-    TOTAL_FIELD_NUMBER: _ClassVar[int]
-    dns: _duration_pb2.Duration
-    connect: _duration_pb2.Duration
-    tls: _duration_pb2.Duration
-    first_byte: _duration_pb2.Duration
-    total: _duration_pb2.Duration
-    def __init__(self, dns: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., connect: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., tls: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., first_byte: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., total: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
-
-class Parameter(_message.Message):
-    __slots__ = ("name", "value", "in_fragment", "no_equals")
-    NAME_FIELD_NUMBER: _ClassVar[int]
-    VALUE_FIELD_NUMBER: _ClassVar[int]
-    IN_FRAGMENT_FIELD_NUMBER: _ClassVar[int]
-    NO_EQUALS_FIELD_NUMBER: _ClassVar[int]
-    name: str
-    value: str
-    in_fragment: bool
-    no_equals: bool
-    def __init__(self, name: _Optional[str] = ..., value: _Optional[str] = ..., in_fragment: _Optional[bool] = ..., no_equals: _Optional[bool] = ...) -> None: ...
-
-class Hop(_message.Message):
-    __slots__ = ("index", "url", "status", "next_url", "kind", "timing", "remote_address", "http_version", "tls_version", "bytes", "set_cookie_names", "error", "snippet", "params")
-    class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
-        __slots__ = ()
-        KIND_UNSPECIFIED: _ClassVar[Hop.Kind]
-        LOCATION: _ClassVar[Hop.Kind]
-        REFRESH_HEADER: _ClassVar[Hop.Kind]
-        META_REFRESH: _ClassVar[Hop.Kind]
-        SCRIPT: _ClassVar[Hop.Kind]
-    KIND_UNSPECIFIED: Hop.Kind
-    LOCATION: Hop.Kind
-    REFRESH_HEADER: Hop.Kind
-    META_REFRESH: Hop.Kind
-    SCRIPT: Hop.Kind
-    INDEX_FIELD_NUMBER: _ClassVar[int]
-    URL_FIELD_NUMBER: _ClassVar[int]
-    STATUS_FIELD_NUMBER: _ClassVar[int]
-    NEXT_URL_FIELD_NUMBER: _ClassVar[int]
-    KIND_FIELD_NUMBER: _ClassVar[int]
-    TIMING_FIELD_NUMBER: _ClassVar[int]
-    REMOTE_ADDRESS_FIELD_NUMBER: _ClassVar[int]
-    HTTP_VERSION_FIELD_NUMBER: _ClassVar[int]
-    TLS_VERSION_FIELD_NUMBER: _ClassVar[int]
-    BYTES_FIELD_NUMBER: _ClassVar[int]
-    SET_COOKIE_NAMES_FIELD_NUMBER: _ClassVar[int]
-    ERROR_FIELD_NUMBER: _ClassVar[int]
-    SNIPPET_FIELD_NUMBER: _ClassVar[int]
-    PARAMS_FIELD_NUMBER: _ClassVar[int]
-    index: int
-    url: str
-    status: int
-    next_url: str
-    kind: Hop.Kind
-    timing: Timing
-    remote_address: str
-    http_version: str
-    tls_version: str
-    bytes: int
-    set_cookie_names: _containers.RepeatedScalarFieldContainer[str]
-    error: str
-    snippet: str
-    params: _containers.RepeatedCompositeFieldContainer[Parameter]
-    def __init__(self, index: _Optional[int] = ..., url: _Optional[str] = ..., status: _Optional[int] = ..., next_url: _Optional[str] = ..., kind: _Optional[_Union[Hop.Kind, str]] = ..., timing: _Optional[_Union[Timing, _Mapping]] = ..., remote_address: _Optional[str] = ..., http_version: _Optional[str] = ..., tls_version: _Optional[str] = ..., bytes: _Optional[int] = ..., set_cookie_names: _Optional[_Iterable[str]] = ..., error: _Optional[str] = ..., snippet: _Optional[str] = ..., params: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ...) -> None: ...
+    earlier_hops: _containers.RepeatedCompositeFieldContainer[_common_pb2.Hop]
+    def __init__(self, hop: _Optional[_Union[_common_pb2.Hop, _Mapping]] = ..., result: _Optional[_Union[Result, _Mapping]] = ..., earlier_hops: _Optional[_Iterable[_Union[_common_pb2.Hop, _Mapping]]] = ...) -> None: ...
 
 class Result(_message.Message):
     __slots__ = ("final_url", "stop_reason", "hops", "failure", "params", "total_time", "bytes", "final_status", "forwarded", "challenged")
@@ -230,13 +132,13 @@ class Result(_message.Message):
     stop_reason: Result.StopReason
     hops: int
     failure: Failure
-    params: _containers.RepeatedCompositeFieldContainer[Parameter]
+    params: _containers.RepeatedCompositeFieldContainer[_common_pb2.Parameter]
     total_time: _duration_pb2.Duration
     bytes: int
     final_status: int
     forwarded: bool
     challenged: bool
-    def __init__(self, final_url: _Optional[str] = ..., stop_reason: _Optional[_Union[Result.StopReason, str]] = ..., hops: _Optional[int] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., params: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., total_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., bytes: _Optional[int] = ..., final_status: _Optional[int] = ..., forwarded: _Optional[bool] = ..., challenged: _Optional[bool] = ...) -> None: ...
+    def __init__(self, final_url: _Optional[str] = ..., stop_reason: _Optional[_Union[Result.StopReason, str]] = ..., hops: _Optional[int] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., params: _Optional[_Iterable[_Union[_common_pb2.Parameter, _Mapping]]] = ..., total_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., bytes: _Optional[int] = ..., final_status: _Optional[int] = ..., forwarded: _Optional[bool] = ..., challenged: _Optional[bool] = ...) -> None: ...
 
 class Failure(_message.Message):
     __slots__ = ("reason", "blame", "target_reached", "message", "target_host")

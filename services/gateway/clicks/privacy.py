@@ -13,11 +13,11 @@ class PersonalData(enum.StrEnum):
     """What becomes of addresses and User-Agents in the log."""
 
     NONE = "none"
-    """They are not kept."""
+    """They are not kept, and neither are snippets of pages."""
     TRUNCATED = "truncated"
-    """Addresses keep their network (/24, /48), User-Agents their product and version."""
+    """Addresses keep their network (/24, /48), User-Agents their product and version, also in snippets of pages."""
     HASHED = "hashed"
-    """A keyed hash tells the same visitor again, and nobody who it is."""
+    """A keyed hash tells the same visitor again, and nobody who it is; snippets of pages are not kept."""
 
 
 class Privacy:
@@ -39,6 +39,12 @@ class Privacy:
         if self._policy is PersonalData.TRUNCATED:
             return user_agent.partition(" ")[0]
         return self._hashed(user_agent)
+
+    def snippet(self, snippet: str, user_agent: str) -> str:
+        """Returns what is kept of a snippet of a page, which may repeat the User-Agent that the page was told."""
+        if self._policy is not PersonalData.TRUNCATED:
+            return ""
+        return snippet.replace(user_agent, self.user_agent(user_agent)) if user_agent else snippet
 
     def _hashed(self, text: str) -> str:
         if self._policy is PersonalData.NONE or not text:

@@ -10,10 +10,12 @@ from opentelemetry import trace as otel
 from libs.common.errors import ClicktraceError, Code
 from libs.common.observability import spans
 from libs.common.process import logs
+from services.gateway.clicks.privacy import Privacy
 from services.gateway.clicks.trace import Trace, Walk
 from services.gateway.model import (
     Attempt,
     Blame,
+    Click,
     Hop,
     LeaseWanted,
     Outcome,
@@ -110,6 +112,7 @@ class Tracing:
         coalescing: Coalescing,
         landings: Landings,
         *,
+        privacy: Privacy,
         trace_timeout: float,
         max_attempts: int,
     ) -> None:
@@ -118,6 +121,7 @@ class Tracing:
         self._tracer = tracer
         self._coalescing = coalescing
         self._landings = landings
+        self._privacy = privacy
         self._trace_timeout = trace_timeout
         self._max_attempts = max_attempts
 
@@ -240,8 +244,7 @@ class Tracing:
             async for event in events:
                 if isinstance(event, WalkResult):
                     return event
-                # A copy costs as much as the hop itself, and nearly all are of the first attempt.
-                trace.walk.hops.append(event if event.attempt == number else event._replace(attempt=number))
+                trace.walk.hops.append(self._kept(event, trace.click, number))
                 log.info(
                     "click.hop",
                     click_id=job.trace_id,
@@ -253,6 +256,15 @@ class Tracing:
                     error=event.error,
                 )
         raise ClicktraceError(Code.INTERNAL, "NO_TRACE_RESULT", "the tracer ended its stream without a result")
+
+    def _kept(self, hop: Hop, click: Click, number: int) -> Hop:
+        """Returns a hop of the attempt `number` with what may be kept of it."""
+        # A copy costs as much as the hop itself; nearly all are of the first attempt, and few have a snippet.
+        if hop.attempt != number:
+            hop = hop._replace(attempt=number)
+        if hop.snippet:
+            hop = hop._replace(snippet=self._privacy.snippet(hop.snippet, click.user_agent))
+        return hop
 
     def _job(self, trace: Trace, lease: Lease) -> TraceJob:
         click, offer = trace.click, trace.offer

@@ -9,6 +9,7 @@ from typing import Self, TypeVar
 
 from grpc import aio
 
+from clicktrace.common.v1 import common_pb2
 from clicktrace.pool.v1 import pool_pb2 as pb
 from clicktrace.pool.v1 import pool_pb2_grpc
 from libs.common.batching import Grouper
@@ -363,11 +364,11 @@ async def _translated(call: Awaitable[Response]) -> Response:
         raise error from None
 
 
-def _proxy(proxy: pb.Proxy) -> Proxy:
+def _proxy(proxy: common_pb2.Proxy) -> Proxy:
     return Proxy(
         ip_address=proxy.ip_address,
         ip_port=proxy.ip_port,
-        protocol=name_of(pb.Protocol.DESCRIPTOR, proxy.protocol),
+        protocol=name_of(common_pb2.Protocol.DESCRIPTOR, proxy.protocol),
         username=proxy.username,
         password=proxy.password,
         provider=proxy.provider,

@@ -1,17 +1,18 @@
 """Walks by the tracer: its stream of messages as hops and one result."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator
 
 from grpc import aio
 
+from clicktrace.common.v1 import common_pb2
 from clicktrace.tracer.v1 import tracer_pb2 as pb
 from clicktrace.tracer.v1 import tracer_pb2_grpc
 from libs.common.enums import name_of, number_of
 from libs.common.errors import ClicktraceError, Code
 from libs.common.rpc import status, times
 from libs.common.rpc.reach import Reach
-from services.gateway.model import Blame, Hop, Parameter, TraceJob, WalkResult
+from services.gateway.model import Blame, Hop, TraceJob, WalkResult
 from services.gateway.urls.parameters import wire_safe
 
 # The tracer is to report its own timeout before ours ends the call.
@@ -22,9 +23,11 @@ _BUSY_PAUSE = 0.05
 _TURNED_AWAY = ("TRACER_BUSY", "SHUTTING_DOWN")
 # Nobody waits for a hop as such: what a fast chain does within this time comes in one message.
 _HOP_DELAY = times.to_duration(0.3)
+# What a response may add to the record of its click; each costs its length in every read of the log.
+_MAX_COOKIES, _MAX_NAME = 50, 100
 _STOP_REASON = pb.Result.StopReason.DESCRIPTOR
 _BLAME = pb.Failure.Blame.DESCRIPTOR
-_HOP_KIND = pb.Hop.Kind.DESCRIPTOR
+_HOP_KIND = common_pb2.Hop.Kind.DESCRIPTOR
 
 
 class TracerClient:
@@ -98,10 +101,10 @@ def _request(job: TraceJob) -> pb.TraceRequest:
     return pb.TraceRequest(
         trace_id=job.trace_id,
         url=job.url,
-        proxy=pb.Proxy(
+        proxy=common_pb2.Proxy(
             ip_address=proxy.ip_address,
             ip_port=proxy.ip_port,
-            protocol=number_of(pb.Protocol.DESCRIPTOR, proxy.protocol),
+            protocol=number_of(common_pb2.Protocol.DESCRIPTOR, proxy.protocol),
             username=proxy.username,
             password=proxy.password,
             provider=proxy.provider,
@@ -124,7 +127,7 @@ def _told(event: pb.TraceEvent) -> Iterator[Hop | WalkResult]:
         yield _result(event.result)
 
 
-def _hop(hop: pb.Hop) -> Hop:
+def _hop(hop: common_pb2.Hop) -> Hop:
     timing = hop.timing
     return Hop(
         index=hop.index,
@@ -138,7 +141,12 @@ def _hop(hop: pb.Hop) -> Hop:
         first_byte=_seconds(timing, "first_byte"),
         total=_seconds(timing, "total"),
         error=hop.error,
-        params=_parameters(hop.params),
+        remote_address=hop.remote_address,
+        http_version=hop.http_version,
+        tls_version=hop.tls_version,
+        bytes=hop.bytes,
+        set_cookie_names=tuple(_storable(name)[:_MAX_NAME] for name in hop.set_cookie_names[:_MAX_COOKIES]),
+        snippet=_storable(hop.snippet),
     )
 
 
@@ -168,16 +176,13 @@ def _result(result: pb.Result) -> WalkResult:
     )
 
 
-def _parameters(parameters: Sequence[pb.Parameter]) -> tuple[Parameter, ...]:
-    return tuple(
-        Parameter(parameter.name, parameter.value, parameter.no_equals)
-        for parameter in parameters
-        if not parameter.in_fragment
-    )
-
-
-def _seconds(timing: pb.Timing, phase: str) -> float | None:
+def _seconds(timing: common_pb2.Timing, phase: str) -> float | None:
     return times.to_seconds(getattr(timing, phase)) if timing.HasField(phase) else None
+
+
+def _storable(text: str) -> str:
+    """Returns text that can go into the database, which takes every character but U+0000."""
+    return text.replace("\0", "\ufffd")
 
 
 def _clean(url: str) -> str:

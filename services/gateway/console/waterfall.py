@@ -140,6 +140,7 @@ def _hop_row(hop: Hop, phases: Sequence[_Phase]) -> _Row:
         "details",
         el("summary", el("span", split.host, class_="host"), el("span", f"/{path}", class_="path")),
         el("code", hop.url),
+        _hop_facts(hop),
     )
     marks = (
         ("DNS", hop.dns),
@@ -155,6 +156,20 @@ def _hop_row(hop: Hop, phases: Sequence[_Phase]) -> _Row:
         note.append([" · ", el("code", hop.error, class_="bad")])
     tone = "bad" if hop.error else ""
     return _Row(title, note, str(hop.status) if hop.status else "–", phases, tone)
+
+
+def _hop_facts(hop: Hop) -> Html | None:
+    """Renders what else is known of a hop; None if nothing is."""
+    spoken = [f"HTTP/{hop.http_version}" if hop.http_version else "", hop.tls_version]
+    facts: list[tuple[str, Child]] = [
+        ("Connected to", hop.remote_address),
+        ("Spoke", " over ".join(filter(None, spoken))),
+        ("Received", wording.size(hop.bytes) if hop.bytes else ""),
+        ("Set cookies", ", ".join(hop.set_cookie_names)),
+        ("Led on by", el("code", hop.snippet) if hop.snippet else ""),
+    ]
+    known = [el("div", el("dt", name), el("dd", value)) for name, value in facts if value]
+    return el("dl", known) if known else None
 
 
 def _line(row: _Row, length: float, answered: float | None) -> Html:

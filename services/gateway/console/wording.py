@@ -57,6 +57,14 @@ def long_span(seconds: float) -> str:
     return f"{hours // 24} d {hours % 24} h"
 
 
+def size(count: int) -> str:
+    """Formats a number of bytes with two or three significant digits."""
+    if count < 1_000:
+        return f"{count} B"
+    value, unit = (count / 1_000, "kB") if count < 999_500 else (count / 1_000_000, "MB")
+    return f"{value:.1f} {unit}" if value < 99.95 else f"{value:.0f} {unit}"
+
+
 def share(value: float | None) -> str:
     """Formats a share from 0 to 1 in percent; a dash for None."""
     if value is None:

@@ -19,7 +19,8 @@ from services.gateway.model import (
     Outcome,
     ParameterSource,
 )
-from services.gateway.urls.parameters import SplitUrl, parse
+
+_EMPTY_HOP = Hop(-1, "", 0, "", "", None, None, None, None, None, "")
 
 
 def record_to_json(record: ClickRecord) -> dict[str, Any]:
@@ -86,10 +87,8 @@ def _iso(moment: datetime | None) -> str | None:
 
 
 def _hop_to_json(hop: Hop) -> dict[str, Any]:
-    entry = hop._asdict()
-    # They are part of its URL; a second copy would only grow the log.
-    del entry["params"]
-    return entry
+    """Returns the fields of a hop that differ from those of an empty one: what is not there does not grow the log."""
+    return {name: value for name, value, empty in zip(Hop._fields, hop, _EMPTY_HOP, strict=True) if value != empty}
 
 
 def _entries(row: Row, column: str) -> Sequence[Any]:
@@ -99,8 +98,8 @@ def _entries(row: Row, column: str) -> Sequence[Any]:
 
 
 def _hop_from_json(entry: Mapping[str, Any]) -> Hop:
-    query = SplitUrl.of(entry["url"]).query or ""
-    return Hop(**_known(Hop, entry), params=parse(query))
+    hop = _EMPTY_HOP._replace(**_known(Hop, entry))
+    return hop._replace(set_cookie_names=tuple(hop.set_cookie_names)) if hop.set_cookie_names else hop
 
 
 def _attempt_from_json(entry: Mapping[str, Any]) -> Attempt:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from clicktrace.common.v1 import common_pb2
 from clicktrace.gateway.v1 import gateway_pb2 as pb
 from libs.common.enums import number_of
 from libs.common.rpc import times
@@ -29,6 +30,8 @@ from services.gateway.model import (
     Undelivered,
     UserAgentPolicy,
 )
+
+_HOP_KIND = common_pb2.Hop.Kind.DESCRIPTOR
 
 
 def read_offer(message: pb.Offer) -> Offer:
@@ -173,19 +176,27 @@ def _attempt(attempt: Attempt) -> pb.ClickAttempt:
     )
 
 
-def _hop(hop: Hop) -> pb.ClickHop:
-    return pb.ClickHop(
+def _hop(hop: Hop) -> common_pb2.Hop:
+    return common_pb2.Hop(
         index=hop.index,
         url=hop.url,
         status=hop.status,
-        kind=hop.kind,
         next_url=hop.next_url,
-        dns=_duration(hop.dns),
-        connect=_duration(hop.connect),
-        tls=_duration(hop.tls),
-        first_byte=_duration(hop.first_byte),
-        total=_duration(hop.total),
+        kind=number_of(_HOP_KIND, hop.kind),
+        timing=common_pb2.Timing(
+            dns=_duration(hop.dns),
+            connect=_duration(hop.connect),
+            tls=_duration(hop.tls),
+            first_byte=_duration(hop.first_byte),
+            total=_duration(hop.total),
+        ),
+        remote_address=hop.remote_address,
+        http_version=hop.http_version,
+        tls_version=hop.tls_version,
+        bytes=hop.bytes,
+        set_cookie_names=hop.set_cookie_names,
         error=hop.error,
+        snippet=hop.snippet,
         attempt=hop.attempt,
     )
 

@@ -195,6 +195,6 @@ def _is_gap(parameter: Parameter) -> bool:
 def _first_seen(hops: Sequence[Hop]) -> Mapping[tuple[bytes, str], int]:
     seen: dict[tuple[bytes, str], int] = {}
     for hop in hops:
-        for parameter in hop.params:
+        for parameter in parse(SplitUrl.of(hop.url).query or ""):
             seen.setdefault((decoded(parameter.name), parameter.value), hop.index)
     return seen

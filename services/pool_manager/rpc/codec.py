@@ -6,6 +6,7 @@ from typing import Any
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from clicktrace.common.v1 import common_pb2
 from clicktrace.pool.v1 import pool_pb2
 from libs.common.enums import number_of
 from libs.common.errors import Violation
@@ -18,7 +19,7 @@ from services.pool_manager.model.proxies import ProxyAction, ProxyFilter, ProxyI
 from services.pool_manager.validation import check_country, check_name
 
 _PROTOCOLS: dict[int, str] = {
-    number: "" if number == pool_pb2.PROTOCOL_UNSPECIFIED else name for name, number in pool_pb2.Protocol.items()
+    number: "" if number == common_pb2.PROTOCOL_UNSPECIFIED else name for name, number in common_pb2.Protocol.items()
 }
 _STATES: dict[int, ProxyState] = {pool_pb2.ProxyState.Value(state.name): state for state in ProxyState}
 _ACTIONS: dict[int, ProxyAction] = {pool_pb2.ProxyAction.Value(action.name): action for action in ProxyAction}
@@ -134,7 +135,7 @@ def proxy_info(info: ProxyInfo) -> pool_pb2.ProxyInfo:
         proxy_id=info.proxy_id,
         ip_address=info.proxy.ip_address,
         ip_port=info.proxy.ip_port,
-        protocol=number_of(pool_pb2.Protocol.DESCRIPTOR, info.proxy.protocol),
+        protocol=number_of(common_pb2.Protocol.DESCRIPTOR, info.proxy.protocol),
         country=info.proxy.country,
         provider=info.proxy.provider,
         state=number_of(pool_pb2.ProxyState.DESCRIPTOR, info.state.name),

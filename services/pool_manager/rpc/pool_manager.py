@@ -7,6 +7,7 @@ from typing import Any, TypeVar, cast
 
 from grpc import aio
 
+from clicktrace.common.v1 import common_pb2
 from clicktrace.pool.v1 import pool_pb2, pool_pb2_grpc
 from libs.common.enums import number_of
 from libs.common.errors import ClicktraceError, Code
@@ -100,7 +101,7 @@ class PoolManagerServicer(pool_pb2_grpc.PoolManagerServicer):
         proxy = lease.proxy
         proxy.ip_address = dialled.host
         proxy.ip_port = dialled.port
-        proxy.protocol = number_of(pool_pb2.Protocol.DESCRIPTOR, dialled.protocol)
+        proxy.protocol = number_of(common_pb2.Protocol.DESCRIPTOR, dialled.protocol)
         proxy.username = dialled.username
         proxy.password = dialled.password
         proxy.provider = leased.provider

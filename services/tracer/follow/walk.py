@@ -212,7 +212,6 @@ class Walk:
             set_cookie_names=set_cookies,
             error=failure.reason if failure is not None else exchange.body_error,
             snippet=lead.snippet if isinstance(lead, Lead) else "",
-            params=urls.parameters(url),
         )
         self._hops += 1
         if isinstance(lead, Lead):

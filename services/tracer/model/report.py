@@ -97,7 +97,7 @@ class Hop(NamedTuple):
     error: str
     """The UPPER_SNAKE reason why the hop broke or its body is incomplete; empty if neither."""
     snippet: str
-    params: tuple[Parameter, ...]
+    """The html or script that led on, cut to 200 characters; empty for headers."""
 
 
 class Result(NamedTuple):

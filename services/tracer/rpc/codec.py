@@ -7,6 +7,7 @@ from time import time
 
 from google.protobuf.duration_pb2 import Duration
 
+from clicktrace.common.v1 import common_pb2
 from clicktrace.tracer.v1 import tracer_pb2 as pb
 from libs.common.errors import Violation, invalid_request
 from libs.common.rpc import times
@@ -24,10 +25,10 @@ MAX_HOP_DELAY = 10.0
 _DEFAULTS = Limits()
 
 _PROTOCOLS = {
-    pb.PROTOCOL_UNSPECIFIED: Protocol.HTTP,
-    pb.HTTP: Protocol.HTTP,
-    pb.HTTPS: Protocol.HTTPS,
-    pb.SOCKS5: Protocol.SOCKS5,
+    common_pb2.PROTOCOL_UNSPECIFIED: Protocol.HTTP,
+    common_pb2.HTTP: Protocol.HTTP,
+    common_pb2.HTTPS: Protocol.HTTPS,
+    common_pb2.SOCKS5: Protocol.SOCKS5,
 }
 _HOST_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252}[A-Za-z0-9.])?")
 _PRINTABLE = re.compile(r"[\x20-\x7e]*")
@@ -71,7 +72,7 @@ def _lease_deadline(message: pb.TraceRequest, now: float) -> float | None:
     return None
 
 
-def _to_proxy(message: pb.Proxy) -> Proxy:
+def _to_proxy(message: common_pb2.Proxy) -> Proxy:
     return Proxy(
         host=message.ip_address.removeprefix("[").removesuffix("]"),
         port=message.ip_port,
@@ -122,7 +123,7 @@ def _faults(message: pb.TraceRequest, *, allow_direct: bool) -> Iterable[Violati
         yield Violation("hop_delay", f"must be 0 to {MAX_HOP_DELAY:.0f} s")
 
 
-def _proxy_faults(proxy: pb.Proxy) -> Iterable[Violation]:
+def _proxy_faults(proxy: common_pb2.Proxy) -> Iterable[Violation]:
     if not _is_host(proxy.ip_address):
         yield Violation("proxy.ip_address", "must be a host name or an IP literal")
     if not 1 <= proxy.ip_port <= 65535:
@@ -167,10 +168,10 @@ def _is_valid(duration: Duration) -> bool:
 
 
 _KINDS = {
-    HopKind.LOCATION: pb.Hop.LOCATION,
-    HopKind.REFRESH_HEADER: pb.Hop.REFRESH_HEADER,
-    HopKind.META_REFRESH: pb.Hop.META_REFRESH,
-    HopKind.SCRIPT: pb.Hop.SCRIPT,
+    HopKind.LOCATION: common_pb2.Hop.LOCATION,
+    HopKind.REFRESH_HEADER: common_pb2.Hop.REFRESH_HEADER,
+    HopKind.META_REFRESH: common_pb2.Hop.META_REFRESH,
+    HopKind.SCRIPT: common_pb2.Hop.SCRIPT,
 }
 
 
@@ -184,7 +185,7 @@ def from_event(event: Hop | Result, earlier: Iterable[Hop] = ()) -> pb.TraceEven
     return message
 
 
-def _put_hop(message: pb.Hop, hop: Hop) -> None:
+def _put_hop(message: common_pb2.Hop, hop: Hop) -> None:
     """Writes a hop field by field, in place: building it from messages costs five times as much CPU."""
     message.index = hop.number
     message.url = hop.url
@@ -200,16 +201,9 @@ def _put_hop(message: pb.Hop, hop: Hop) -> None:
     message.set_cookie_names.extend(hop.set_cookie_names)
     message.error = hop.error
     message.snippet = hop.snippet
-    for parameter in hop.params:
-        message.params.add(
-            name=parameter.name,
-            value=parameter.value,
-            in_fragment=parameter.in_fragment,
-            no_equals=parameter.no_equals,
-        )
 
 
-def _put_timing(message: pb.Timing, timing: Timing) -> None:
+def _put_timing(message: common_pb2.Timing, timing: Timing) -> None:
     times.put(message.total, timing.total)
     if timing.dns is not None:
         times.put(message.dns, timing.dns)
@@ -221,8 +215,8 @@ def _put_timing(message: pb.Timing, timing: Timing) -> None:
         times.put(message.first_byte, timing.first_byte)
 
 
-def _from_parameter(parameter: Parameter) -> pb.Parameter:
-    return pb.Parameter(
+def _from_parameter(parameter: Parameter) -> common_pb2.Parameter:
+    return common_pb2.Parameter(
         name=parameter.name,
         value=parameter.value,
         in_fragment=parameter.in_fragment,

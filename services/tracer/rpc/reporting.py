@@ -104,5 +104,4 @@ class Report:
 
 def _size(hop: Hop) -> int:
     """Returns how many bytes of a message a hop takes, within a few hundred."""
-    params = sum(len(parameter.name) + len(parameter.value) + 12 for parameter in hop.params)
-    return len(hop.url) + len(hop.next_url) + params + 2 * sum(map(len, hop.set_cookie_names)) + 4 * len(hop.snippet)
+    return len(hop.url) + len(hop.next_url) + 2 * sum(map(len, hop.set_cookie_names)) + 4 * len(hop.snippet)

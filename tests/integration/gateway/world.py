@@ -15,6 +15,7 @@ import grpc
 from google.protobuf.message import Message
 from grpc import aio
 
+from clicktrace.common.v1 import common_pb2
 from clicktrace.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from clicktrace.pool.v1 import pool_pb2, pool_pb2_grpc
 from clicktrace.tracer.v1 import tracer_pb2, tracer_pb2_grpc
@@ -113,10 +114,10 @@ class FakePool(pool_pb2_grpc.PoolManagerServicer):
         lease = pool_pb2.Lease(
             lease_id=f"lease-{len(self.granted) + 1}",
             fence=len(self.granted) + 1,
-            proxy=pool_pb2.Proxy(
+            proxy=common_pb2.Proxy(
                 ip_address=self.free.pop(0),
                 ip_port=8899,
-                protocol=pool_pb2.HTTP,
+                protocol=common_pb2.HTTP,
                 username="user",
                 password="marker-secret",
                 provider="demo",
@@ -163,21 +164,15 @@ class FakeTracer(tracer_pb2_grpc.TracerServicer):
 
 def hop(index: int, url: str, *, next_url: str = "", error: str = "") -> tracer_pb2.TraceEvent:
     """A hop as the tracer tells it."""
-    query = url.partition("?")[2].partition("#")[0]
-    params = [
-        tracer_pb2.Parameter(name=part.partition("=")[0], value=part.partition("=")[2])
-        for part in (query.split("&") if query else [])
-    ]
     return tracer_pb2.TraceEvent(
-        hop=tracer_pb2.Hop(
+        hop=common_pb2.Hop(
             index=index,
             url=url,
             status=0 if error else (302 if next_url else 200),
             next_url=next_url,
-            kind=tracer_pb2.Hop.LOCATION if next_url else tracer_pb2.Hop.KIND_UNSPECIFIED,
-            timing=tracer_pb2.Timing(total=times.to_duration(0.01)),
+            kind=common_pb2.Hop.LOCATION if next_url else common_pb2.Hop.KIND_UNSPECIFIED,
+            timing=common_pb2.Timing(total=times.to_duration(0.01)),
             error=error,
-            params=params,
         )
     )
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from grpc import aio
 
+from clicktrace.common.v1 import common_pb2
 from clicktrace.tracer.v1 import tracer_pb2 as pb
 from clicktrace.tracer.v1 import tracer_pb2_grpc as pb_grpc
 from libs.common.process.settings import Address
@@ -42,9 +43,11 @@ def server_tls(name: str = "valid") -> ssl.SSLContext:
     return context
 
 
-def http_proxy(port: int, protocol: pb.Protocol = pb.HTTP, *, credentials: bool = False) -> pb.Proxy:
+def http_proxy(
+    port: int, protocol: common_pb2.Protocol = common_pb2.HTTP, *, credentials: bool = False
+) -> common_pb2.Proxy:
     """Returns a proxy on the loopback, as a request names it."""
-    return pb.Proxy(
+    return common_pb2.Proxy(
         ip_address="127.0.0.1",
         ip_port=port,
         protocol=protocol,
@@ -58,7 +61,7 @@ def http_proxy(port: int, protocol: pb.Protocol = pb.HTTP, *, credentials: bool 
 class Walked:
     """Everything one walk reported, in order."""
 
-    hops: list[pb.Hop] = field(default_factory=list)
+    hops: list[common_pb2.Hop] = field(default_factory=list)
     results: list[pb.Result] = field(default_factory=list)
 
     @property
@@ -113,7 +116,7 @@ class Client:
     async def trace(
         self,
         url: str,
-        proxy: pb.Proxy | None = None,
+        proxy: common_pb2.Proxy | None = None,
         *,
         policy: pb.Policy | None = None,
         max_hops: int = 0,

@@ -2,10 +2,10 @@
 
 import pytest
 
-from clicktrace.tracer.v1 import tracer_pb2 as pb
+from clicktrace.common.v1 import common_pb2
 from libs.common.enums import OpenEnum, name_of, number_of
 
-KIND = pb.Hop.Kind.DESCRIPTOR
+KIND = common_pb2.Hop.Kind.DESCRIPTOR
 
 
 class Colour(OpenEnum):
@@ -25,7 +25,7 @@ def test_numbers_and_names_lead_to_each_other(number: int, name: str) -> None:
 def test_a_word_of_a_newer_build_has_no_number_here(name: str) -> None:
     number = number_of(KIND, name)
     assert number == 0
-    pb.Hop(kind=number)
+    common_pb2.Hop(kind=number)
 
 
 def test_a_word_that_is_no_member_is_kept() -> None:

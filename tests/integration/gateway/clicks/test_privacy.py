@@ -3,7 +3,8 @@
 import asyncpg
 import pytest
 
-from tests.integration.gateway.world import world
+from clicktrace.gateway.v1 import gateway_pb2 as pb
+from tests.integration.gateway.world import hop, landed, says, world
 
 
 @pytest.mark.parametrize(
@@ -14,8 +15,13 @@ async def test_personal_data_is_kept_only_as_the_setting_says(
     database: str, policy: str, address: str | None, agent: str | None
 ) -> None:
     async with world(database, personal_data=policy) as w:
-        await w.offer()
-        await w.click("offer=demo&gclid=1", "User-Agent: Mozilla/5.0 (X11; marker) Gecko")
+        await w.offer(user_agent_policy=pb.VISITOR)
+        agent_sent = "Mozilla/5.0 (X11; marker) Gecko"
+        event = hop(0, "http://track.example/", next_url="http://shop.example/")
+        event.hop.snippet = f'<meta http-equiv="refresh" content="0;url=http://shop.example/"> {agent_sent}'
+        w.tracer.script = says(event, hop(1, "http://shop.example/"), landed("http://shop.example/"))
+        click_id = (await w.click("offer=demo&gclid=1", f"User-Agent: {agent_sent}")).click_id
+        assert ((await w.record(click_id)).hops[0].snippet != "") == (policy == "truncated")
         connection = await asyncpg.connect(database)
         row = await connection.fetchrow("SELECT visitor_address, user_agent FROM clicks.clicks")
         assert row is not None

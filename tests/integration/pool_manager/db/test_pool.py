@@ -1,5 +1,6 @@
 """A row that a newer release has written is listed and leased beside all others."""
 
+from clicktrace.common.v1 import common_pb2
 from clicktrace.pool.v1 import pool_pb2 as pb
 from services.pool_manager.db.leases import PostgresLeases
 from services.pool_manager.db.pool import PostgresPool
@@ -25,7 +26,7 @@ async def test_a_protocol_of_a_newer_release_fails_no_page_and_no_group(
     page = await admin_store.proxies(ProxyFilter(), after=0, count=10)
     assert [info.proxy.protocol for info in page.proxies] == ["QUIC", Protocol.HTTP, Protocol.HTTP]
     listed = (await manager.admin.ListProxies(pb.ListProxiesRequest())).proxies
-    assert [info.protocol for info in listed] == [pb.PROTOCOL_UNSPECIFIED, pb.HTTP, pb.HTTP]
+    assert [info.protocol for info in listed] == [common_pb2.PROTOCOL_UNSPECIFIED, common_pb2.HTTP, common_pb2.HTTP]
     requests = [pb.LeaseRequest(request_id=str(number), country="us") for number in range(3)]
     results = (await manager.leases.BatchLease(pb.BatchLeaseRequest(requests=requests))).results
     assert all(result.HasField("response") for result in results)

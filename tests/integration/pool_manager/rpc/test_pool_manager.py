@@ -11,6 +11,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from grpc import aio
 
+from clicktrace.common.v1 import common_pb2
 from clicktrace.pool.v1 import pool_pb2 as pb
 from libs.common.errors import ClicktraceError, Code
 from libs.common.rpc.status import from_rpc_error, from_status
@@ -30,7 +31,7 @@ async def test_a_lease_lives_through_heartbeat_and_release(manager: Manager) -> 
     await manager.provision(1, country="us")
     granted = await manager.leases.Lease(pb.LeaseRequest(request_id="click", country="US", holder="gateway-1"))
     lease = granted.lease
-    assert (lease.proxy.ip_address, lease.proxy.ip_port, lease.proxy.protocol) == ("proxy-us-1", 7000, pb.HTTP)
+    assert (lease.proxy.ip_address, lease.proxy.ip_port, lease.proxy.protocol) == ("proxy-us-1", 7000, common_pb2.HTTP)
     assert (lease.proxy.username, lease.proxy.password, lease.proxy.provider) == ("", "", "default")
     assert (to_datetime(lease.expire_time) - to_datetime(granted.db_time)).total_seconds() == 30
     kept = await manager.leases.Heartbeat(
@@ -184,11 +185,13 @@ async def test_credentials_come_from_the_file_of_the_provider(database: str, tmp
         'username = "customer"\npassword = "s3cret"\nusername_template = "{username}-session-{ip_address}-{country}"\n'
     )
     async with serve_in_process(database, credentials_dir=tmp_path) as manager:
-        spec = pb.ProxySpec(ip_address="10.1.2.3", ip_port=1080, country="GB", provider="luna", protocol=pb.SOCKS5)
+        spec = pb.ProxySpec(
+            ip_address="10.1.2.3", ip_port=1080, country="GB", provider="luna", protocol=common_pb2.SOCKS5
+        )
         await manager.admin.ProvisionProxies(pb.ProvisionProxiesRequest(proxies=[spec]))
         proxy = (await manager.leases.Lease(pb.LeaseRequest(request_id="click"))).lease.proxy
-    assert proxy == pb.Proxy(
-        ip_address="10.1.2.3", ip_port=1080, protocol=pb.SOCKS5, username="customer-session-10.1.2.3-gb",
+    assert proxy == common_pb2.Proxy(
+        ip_address="10.1.2.3", ip_port=1080, protocol=common_pb2.SOCKS5, username="customer-session-10.1.2.3-gb",
         password="s3cret", provider="luna", country="gb",
     )  # fmt: skip
 

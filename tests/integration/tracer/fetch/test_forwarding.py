@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from clicktrace.tracer.v1 import tracer_pb2 as pb
+from clicktrace.common.v1 import common_pb2
 from tests.integration.tracer.rig import Client, http_proxy
 from tests.support.origin import Origin, Request, Wire, answer, page, redirect
 from tests.support.scripted_proxy import ForwardProxy, Intercept
@@ -33,7 +33,7 @@ def refuses(status: int, *, forwarded: bytes | None = None) -> Intercept:
     return intercept
 
 
-def named(port: int, provider: str) -> pb.Proxy:
+def named(port: int, provider: str) -> common_pb2.Proxy:
     """A proxy of a provider that no other test knows."""
     proxy = http_proxy(port)
     proxy.provider = provider

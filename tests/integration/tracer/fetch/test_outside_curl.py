@@ -14,6 +14,7 @@ from urllib.parse import quote, urlsplit
 import pytest
 import pytest_asyncio
 
+from clicktrace.common.v1 import common_pb2
 from clicktrace.tracer.v1 import tracer_pb2 as pb
 from tests.integration.tracer import outside
 from tests.integration.tracer.outside import Row
@@ -43,7 +44,7 @@ class World:
     client: Client
     script: list[bytes] = field(default_factory=list)
     asked: list[Request] = field(default_factory=list)
-    proxy: pb.Proxy = field(default_factory=pb.Proxy)
+    proxy: common_pb2.Proxy = field(default_factory=common_pb2.Proxy)
     tunnels: list[Request] = field(default_factory=list)
 
     async def respond(self, request: Request, _wire: Wire) -> bytes:
@@ -92,7 +93,7 @@ async def test_curl(world: World, row: Row) -> None:
     world.script = _script(row)
     world.asked = []
     world.tunnels.clear()
-    proxy = pb.Proxy()
+    proxy = common_pb2.Proxy()
     proxy.CopyFrom(world.proxy)
     asked = row["expected_requests"]
     proxied = base64.b64decode(asked[0].get("proxy-authorization", " ").split(" ")[1]).decode() if asked else ""

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
+from clicktrace.common.v1 import common_pb2
 from clicktrace.tracer.v1 import tracer_pb2 as pb
 from libs.common.rpc import times
 from tests.integration.tracer.process import Process, tracer
@@ -69,7 +70,7 @@ class Scene:
 
         return await self._stack.enter_async_context(Origin(respond, tls=server_tls() if secure else None))
 
-    async def tap(self, proxy: RawServer, protocol: pb.Protocol) -> pb.Proxy:
+    async def tap(self, proxy: RawServer, protocol: common_pb2.Protocol) -> common_pb2.Proxy:
         await self._stack.enter_async_context(proxy)
         tap = await self._stack.enter_async_context(Tap(proxy))
         self.taps.append(tap)
@@ -104,20 +105,20 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene() -> AsyncIterator[tuple[Scene, dict[str, tuple[str, pb.Proxy]]]]:
+async def scene() -> AsyncIterator[tuple[Scene, dict[str, tuple[str, common_pb2.Proxy]]]]:
     """Sets the scene; yields it with the walks to take: where each starts, and through which proxy."""
     async with AsyncExitStack() as stack:
         made = Scene(stack)
         plain, secure = await made.origin(secure=False), await made.origin(secure=True)
         tls = server_tls()
-        forward = await made.tap(ForwardProxy(plain, secure), pb.HTTP)
-        forward_tls = await made.tap(ForwardProxy(plain, secure, tls=tls), pb.HTTPS)
-        socks = await made.tap(SocksProxy(secure), pb.SOCKS5)
-        late = await made.tap(ForwardProxy(plain, intercept=made.holds_tunnel), pb.HTTP)
-        late_tls = await made.tap(ForwardProxy(plain, intercept=made.holds_tunnel, tls=tls), pb.HTTPS)
-        refusing = await made.tap(ForwardProxy(plain, intercept=made.refuses_tunnel), pb.HTTP)
-        late_reply = await made.tap(SocksProxy(plain, SocksScript(respond=made.holds_reply)), pb.SOCKS5)
-        late_greeting = await made.tap(SocksProxy(plain, SocksScript(greet=made.holds_greeting)), pb.SOCKS5)
+        forward = await made.tap(ForwardProxy(plain, secure), common_pb2.HTTP)
+        forward_tls = await made.tap(ForwardProxy(plain, secure, tls=tls), common_pb2.HTTPS)
+        socks = await made.tap(SocksProxy(secure), common_pb2.SOCKS5)
+        late = await made.tap(ForwardProxy(plain, intercept=made.holds_tunnel), common_pb2.HTTP)
+        late_tls = await made.tap(ForwardProxy(plain, intercept=made.holds_tunnel, tls=tls), common_pb2.HTTPS)
+        refusing = await made.tap(ForwardProxy(plain, intercept=made.refuses_tunnel), common_pb2.HTTP)
+        late_reply = await made.tap(SocksProxy(plain, SocksScript(respond=made.holds_reply)), common_pb2.SOCKS5)
+        late_greeting = await made.tap(SocksProxy(plain, SocksScript(greet=made.holds_greeting)), common_pb2.SOCKS5)
         yield (
             made,
             {
@@ -137,7 +138,7 @@ async def scene() -> AsyncIterator[tuple[Scene, dict[str, tuple[str, pb.Proxy]]]
         )
 
 
-async def walk(process: Process, url: str, proxy: pb.Proxy) -> Walked:
+async def walk(process: Process, url: str, proxy: common_pb2.Proxy) -> Walked:
     lease = times.to_duration(LEASE)
     return await process.client.walk(pb.TraceRequest(trace_id="t", url=url, proxy=proxy, lease_remaining=lease))
 

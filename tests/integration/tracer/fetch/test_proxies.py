@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from clicktrace.common.v1 import common_pb2
 from clicktrace.tracer.v1 import tracer_pb2 as pb
 from tests.integration.tracer.rig import (
     PROXY_PASSWORD,
@@ -125,11 +126,11 @@ CONNECT_CASES = {
 }
 
 
-@pytest.mark.parametrize("protocol", [pb.HTTP, pb.HTTPS])
+@pytest.mark.parametrize("protocol", [common_pb2.HTTP, common_pb2.HTTPS])
 @pytest.mark.parametrize("case", CONNECT_CASES)
-async def test_connect(client: Client, case: str, protocol: pb.Protocol) -> None:
+async def test_connect(client: Client, case: str, protocol: common_pb2.Protocol) -> None:
     intercept, expected = CONNECT_CASES[case]
-    tls = server_tls() if protocol == pb.HTTPS else None
+    tls = server_tls() if protocol == common_pb2.HTTPS else None
     async with Origin(landing, tls=server_tls()) as origin, ForwardProxy(origin, intercept=intercept, tls=tls) as proxy:
         walked = await client.trace("https://a.test/", http_proxy(proxy.port, protocol), hop_timeout=patience(expected))
         assert origin.connections == 0
@@ -193,7 +194,7 @@ SOCKS_REPLIES = {
 @pytest.mark.parametrize("reply", SOCKS_REPLIES)
 async def test_every_reply_of_a_socks_proxy(client: Client, reply: int, scheme: str) -> None:
     async with Origin(landing) as origin, SocksProxy(origin, SocksScript(reply=reply)) as proxy:
-        walked = await client.trace(f"{scheme}://a.test/", http_proxy(proxy.port, pb.SOCKS5))
+        walked = await client.trace(f"{scheme}://a.test/", http_proxy(proxy.port, common_pb2.SOCKS5))
         assert origin.connections == 0
     assert verdict(walked) == SOCKS_REPLIES[reply]
 
@@ -245,7 +246,7 @@ SOCKS_SCRIPTS = {
 async def test_a_socks_proxy_that_fails(client: Client, case: str, credentials: bool) -> None:
     script, expected = SOCKS_SCRIPTS[case]
     async with Origin(landing) as origin, SocksProxy(origin, script) as proxy:
-        proxied = http_proxy(proxy.port, pb.SOCKS5, credentials=credentials)
+        proxied = http_proxy(proxy.port, common_pb2.SOCKS5, credentials=credentials)
         walked = await client.trace("https://a.test/", proxied, hop_timeout=patience(expected))
     assert verdict(walked) == expected
 
@@ -253,7 +254,7 @@ async def test_a_socks_proxy_that_fails(client: Client, case: str, credentials: 
 async def test_a_name_too_long_for_socks(client: Client) -> None:
     host = ".".join(["a" * 60] * 5) + ".test"
     async with Origin(landing) as origin, SocksProxy(origin) as proxy:
-        walked = await client.trace(f"http://{host}/", http_proxy(proxy.port, pb.SOCKS5))
+        walked = await client.trace(f"http://{host}/", http_proxy(proxy.port, common_pb2.SOCKS5))
         assert proxy.script.targets == []
     assert verdict(walked) == Verdict("CONNECTION_ERROR", "PROXY_HOST_TOO_LONG", "TARGET", False)
 
@@ -261,7 +262,9 @@ async def test_a_name_too_long_for_socks(client: Client) -> None:
 async def test_socks_resolves_names_itself_and_takes_credentials(client: Client) -> None:
     script = SocksScript(credentials=(PROXY_USER.encode(), PROXY_PASSWORD.encode()))
     async with Origin(landing) as origin, SocksProxy(origin, script) as proxy:
-        walked = await client.trace("http://never-resolved.test/", http_proxy(proxy.port, pb.SOCKS5, credentials=True))
+        walked = await client.trace(
+            "http://never-resolved.test/", http_proxy(proxy.port, common_pb2.SOCKS5, credentials=True)
+        )
     assert walked.stop == "LANDING"
     assert [(target.host, target.address_type) for target in script.targets] == [("never-resolved.test", 3)]
     assert all(PROXY_PASSWORD.encode() not in request.raw for request in origin.requests)
@@ -270,13 +273,13 @@ async def test_socks_resolves_names_itself_and_takes_credentials(client: Client)
 async def test_a_proxy_that_is_not_there(client: Client) -> None:
     async with Mute() as gone:
         port = gone.port
-    for protocol in (pb.HTTP, pb.HTTPS, pb.SOCKS5):
+    for protocol in (common_pb2.HTTP, common_pb2.HTTPS, common_pb2.SOCKS5):
         walked = await client.trace("http://a.test/", http_proxy(port, protocol))
         assert verdict(walked) == Verdict("PROXY_ERROR", "PROXY_CONNECTION_FAILED", "PROXY", False)
 
 
 async def test_a_proxy_whose_name_has_no_address(client: Client) -> None:
-    proxy = pb.Proxy(ip_address="no-such-proxy.invalid", ip_port=8080)
+    proxy = common_pb2.Proxy(ip_address="no-such-proxy.invalid", ip_port=8080)
     walked = await client.trace("http://a.test/", proxy)
     assert verdict(walked) == Verdict("PROXY_ERROR", "PROXY_NAME_UNRESOLVED", "UNCLEAR", False)
 
@@ -288,7 +291,7 @@ async def test_a_proxy_whose_name_has_no_address(client: Client) -> None:
 async def test_tls_to_a_proxy_that_cannot_be_trusted(client: Client, certificate: str, reason: str) -> None:
     """Accepting any certificate of an origin says nothing of the proxy, which gets our credentials."""
     async with Origin(landing) as origin, ForwardProxy(origin, tls=server_tls(certificate)) as proxy:
-        proxied = http_proxy(proxy.port, pb.HTTPS, credentials=True)
+        proxied = http_proxy(proxy.port, common_pb2.HTTPS, credentials=True)
         walked = await client.trace("https://a.test/", proxied, policy=pb.Policy(allow_insecure_tls=True))
         assert proxy.requests == []
     assert verdict(walked) == Verdict("PROXY_ERROR", reason, "PROXY", False)
@@ -296,13 +299,13 @@ async def test_tls_to_a_proxy_that_cannot_be_trusted(client: Client, certificate
 
 async def test_an_https_proxy_that_speaks_no_tls(client: Client) -> None:
     async with Abrupt() as proxy:
-        walked = await client.trace("https://a.test/", http_proxy(proxy.port, pb.HTTPS))
+        walked = await client.trace("https://a.test/", http_proxy(proxy.port, common_pb2.HTTPS))
     assert verdict(walked) == Verdict("PROXY_ERROR", "PROXY_TLS_HANDSHAKE_FAILED", "PROXY", False)
 
 
 async def test_an_https_proxy_that_stalls_in_the_handshake(client: Client) -> None:
     async with Mute() as proxy:
-        walked = await client.trace("https://a.test/", http_proxy(proxy.port, pb.HTTPS), hop_timeout=STALL)
+        walked = await client.trace("https://a.test/", http_proxy(proxy.port, common_pb2.HTTPS), hop_timeout=STALL)
     assert verdict(walked) == Verdict("HOP_TIMEOUT", "PROXY_TUNNEL_TIMEOUT", "PROXY", False)
 
 
@@ -322,8 +325,8 @@ def full_port() -> Iterator[int]:
         yield listening.getsockname()[1]
 
 
-@pytest.mark.parametrize("protocol", [pb.HTTP, pb.HTTPS, pb.SOCKS5])
-async def test_a_proxy_that_does_not_answer_the_connection(client: Client, protocol: pb.Protocol) -> None:
+@pytest.mark.parametrize("protocol", [common_pb2.HTTP, common_pb2.HTTPS, common_pb2.SOCKS5])
+async def test_a_proxy_that_does_not_answer_the_connection(client: Client, protocol: common_pb2.Protocol) -> None:
     with full_port() as port:
         walked = await client.trace("http://a.test/", http_proxy(port, protocol), hop_timeout=STALL)
     assert verdict(walked) == Verdict("HOP_TIMEOUT", "PROXY_CONNECT_TIMEOUT", "PROXY", False)
@@ -342,10 +345,10 @@ TLS_CASES = {
 }
 
 
-@pytest.mark.parametrize("protocol", [pb.HTTP, pb.HTTPS, pb.SOCKS5])
+@pytest.mark.parametrize("protocol", [common_pb2.HTTP, common_pb2.HTTPS, common_pb2.SOCKS5])
 @pytest.mark.parametrize("certificate", TLS_CASES)
 async def test_an_origin_whose_certificate_cannot_be_trusted(
-    client: Client, certificate: str, protocol: pb.Protocol
+    client: Client, certificate: str, protocol: common_pb2.Protocol
 ) -> None:
     async with Origin(landing, tls=server_tls(certificate)) as origin, _proxy(origin, protocol) as proxy:
         walked = await client.trace("https://a.test/", http_proxy(proxy.port, protocol))
@@ -356,15 +359,15 @@ async def test_an_origin_whose_certificate_cannot_be_trusted(
     assert accepted.stop == "LANDING"
 
 
-@pytest.mark.parametrize("protocol", [pb.HTTP, pb.HTTPS, pb.SOCKS5])
-async def test_an_origin_with_the_certificate_of_another(client: Client, protocol: pb.Protocol) -> None:
+@pytest.mark.parametrize("protocol", [common_pb2.HTTP, common_pb2.HTTPS, common_pb2.SOCKS5])
+async def test_an_origin_with_the_certificate_of_another(client: Client, protocol: common_pb2.Protocol) -> None:
     async with Origin(landing, tls=server_tls()) as origin, _proxy(origin, protocol) as proxy:
         walked = await client.trace("https://another.example/", http_proxy(proxy.port, protocol))
     assert verdict(walked) == Verdict("TLS_ERROR", "TLS_CERTIFICATE_WRONG_HOST", "UNCLEAR", False)
 
 
-@pytest.mark.parametrize("protocol", [pb.HTTP, pb.HTTPS, pb.SOCKS5])
-async def test_an_origin_that_breaks_or_stalls_the_handshake(client: Client, protocol: pb.Protocol) -> None:
+@pytest.mark.parametrize("protocol", [common_pb2.HTTP, common_pb2.HTTPS, common_pb2.SOCKS5])
+async def test_an_origin_that_breaks_or_stalls_the_handshake(client: Client, protocol: common_pb2.Protocol) -> None:
     async with Abrupt() as abrupt, _proxy(abrupt, protocol) as proxy:
         walked = await client.trace("https://a.test/", http_proxy(proxy.port, protocol))
     assert verdict(walked) == Verdict("TLS_ERROR", "TLS_HANDSHAKE_FAILED", "UNCLEAR", False)
@@ -373,10 +376,10 @@ async def test_an_origin_that_breaks_or_stalls_the_handshake(client: Client, pro
     assert verdict(walked) == Verdict("HOP_TIMEOUT", "TLS_TIMEOUT", "UNCLEAR", False)
 
 
-def _proxy(behind: RawServer, protocol: pb.Protocol) -> ForwardProxy | SocksProxy:
-    if protocol == pb.SOCKS5:
+def _proxy(behind: RawServer, protocol: common_pb2.Protocol) -> ForwardProxy | SocksProxy:
+    if protocol == common_pb2.SOCKS5:
         return SocksProxy(behind)
-    return ForwardProxy(behind, tls=server_tls() if protocol == pb.HTTPS else None)
+    return ForwardProxy(behind, tls=server_tls() if protocol == common_pb2.HTTPS else None)
 
 
 OriginScript = Callable[[Request, Wire], Awaitable[bytes | None]]
@@ -396,19 +399,21 @@ async def _half_a_body(_request: Request, wire: Wire) -> None:
     await wire.gone()
 
 
-@pytest.mark.parametrize("protocol", [pb.HTTP, pb.HTTPS, pb.SOCKS5])
+@pytest.mark.parametrize("protocol", [common_pb2.HTTP, common_pb2.HTTPS, common_pb2.SOCKS5])
 @pytest.mark.parametrize(
     ("script", "reason"),
     [(_no_answer, "RESPONSE_TIMEOUT"), (_half_a_head, "TRANSFER_TIMEOUT"), (_half_a_body, "TRANSFER_TIMEOUT")],
 )
-async def test_an_origin_that_stalls(client: Client, script: OriginScript, reason: str, protocol: pb.Protocol) -> None:
+async def test_an_origin_that_stalls(
+    client: Client, script: OriginScript, reason: str, protocol: common_pb2.Protocol
+) -> None:
     async with Origin(script, tls=server_tls()) as origin, _proxy(origin, protocol) as proxy:
         walked = await client.trace("https://a.test/", http_proxy(proxy.port, protocol), hop_timeout=STALL)
     assert verdict(walked) == Verdict("HOP_TIMEOUT", reason, "TARGET", True)
 
 
-@pytest.mark.parametrize("protocol", [pb.HTTP, pb.HTTPS, pb.SOCKS5])
-async def test_tls_through_every_kind_of_proxy(client: Client, protocol: pb.Protocol) -> None:
+@pytest.mark.parametrize("protocol", [common_pb2.HTTP, common_pb2.HTTPS, common_pb2.SOCKS5])
+async def test_tls_through_every_kind_of_proxy(client: Client, protocol: common_pb2.Protocol) -> None:
     async def respond(request: Request, _wire: Wire) -> bytes:
         return redirect("/end") if request.path == "/" else page("landed")
 

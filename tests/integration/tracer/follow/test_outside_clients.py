@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from clicktrace.common.v1 import common_pb2
 from clicktrace.tracer.v1 import tracer_pb2 as pb
 from services.tracer.follow import urls
 from tests.integration.tracer import outside
@@ -44,7 +45,7 @@ class World:
     client: Client
     answers: Respond | None = None
     asked: list[Request] = field(default_factory=list)
-    proxy: pb.Proxy = field(default_factory=pb.Proxy)
+    proxy: common_pb2.Proxy = field(default_factory=common_pb2.Proxy)
 
     async def respond(self, request: Request, wire: Wire) -> bytes | None:
         self.asked.append(request)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import pytest
 import pytest_asyncio
 
+from clicktrace.common.v1 import common_pb2
 from clicktrace.tracer.v1 import tracer_pb2 as pb
 from tests.integration.tracer import outside
 from tests.integration.tracer.outside import Row
@@ -34,7 +35,7 @@ class World:
     client: Client
     location: bytes = b""
     asked: list[tuple[str, str]] = field(default_factory=list)
-    proxy: pb.Proxy = field(default_factory=pb.Proxy)
+    proxy: common_pb2.Proxy = field(default_factory=common_pb2.Proxy)
 
     async def respond(self, request: Request, _wire: Wire) -> bytes:
         self.asked.append((request.header("host") or "", request.path))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 import pytest_asyncio
 
-from clicktrace.tracer.v1 import tracer_pb2 as pb
+from clicktrace.common.v1 import common_pb2
 from services.tracer.follow.redirects import LONGEST_DELAY
 from tests.integration.tracer import outside
 from tests.integration.tracer.outside import Row
@@ -24,7 +24,7 @@ class World:
     client: Client
     first: bytes = b""
     asked: int = 0
-    proxy: pb.Proxy = field(default_factory=pb.Proxy)
+    proxy: common_pb2.Proxy = field(default_factory=common_pb2.Proxy)
 
     async def respond(self, _request: Request, _wire: Wire) -> bytes:
         self.asked += 1
@@ -55,7 +55,7 @@ def _follows(row: Row) -> bool:
 @pytest.mark.parametrize("row", [p for p in outside.params("meta_refresh") if _follows(p.values[0])])
 async def test_a_refresh_leads_on(world: World, row: Row) -> None:
     walked = await world.follow(row)
-    kind = pb.Hop.REFRESH_HEADER if row["kind"] == "refresh-header" else pb.Hop.META_REFRESH
+    kind = common_pb2.Hop.REFRESH_HEADER if row["kind"] == "refresh-header" else common_pb2.Hop.META_REFRESH
     assert (walked.hops[0].next_url, walked.hops[0].kind) == (row["expected_next_url"], kind)
     assert walked.stop == "LANDING"
     assert world.asked == 2

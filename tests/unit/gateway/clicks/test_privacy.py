@@ -34,3 +34,14 @@ def test_a_hash_tells_the_same_visitor_again_and_needs_the_key() -> None:
 def test_nothing_is_nothing() -> None:
     privacy = Privacy(PersonalData.NONE, b"key")
     assert privacy.address("198.51.100.77") == privacy.user_agent("Mozilla/5.0") == ""
+
+
+def test_what_a_page_repeats_of_a_visitor_is_kept_as_the_visitor_is() -> None:
+    agent = "Mozilla/5.0 (X11; Linux)"
+    page = f"location = '/l?ua={agent}'"
+    assert Privacy(PersonalData.TRUNCATED, b"").snippet(page, agent) == "location = '/l?ua=Mozilla/5.0'"
+    assert Privacy(PersonalData.TRUNCATED, b"").snippet(page, "") == page
+    assert [Privacy(policy, b"key").snippet(page, agent) for policy in (PersonalData.HASHED, PersonalData.NONE)] == [
+        "",
+        "",
+    ]

@@ -22,7 +22,12 @@ def test_hostile_text_reaches_no_page_as_html() -> None:
         location=f"http://x/?a={HOSTILE}",
         stop_reason=HOSTILE,
         joined_click_id=HOSTILE,
-        hops=(Hop(0, f"http://{HOSTILE}/{HOSTILE}", 302, HOSTILE, HOSTILE, 0, 0, 0, 0, 1, HOSTILE),),
+        hops=(
+            Hop(
+                *(0, f"http://{HOSTILE}/{HOSTILE}", 302, HOSTILE, HOSTILE, 0, 0, 0, 0, 1, HOSTILE, 1),
+                *(HOSTILE, HOSTILE, HOSTILE, 1, (HOSTILE,), HOSTILE),
+            ),
+        ),
         params=(ParameterSource(HOSTILE, HOSTILE, Origin.TRACED, 0, HOSTILE),),
         attempts=(Attempt(HOSTILE, 1, HOSTILE, 1, HOSTILE, 0.1, None, None, HOSTILE),),
     )
@@ -44,6 +49,28 @@ def test_a_waterfall_shows_each_phase_and_the_origin_of_each_parameter() -> None
     assert f'href="http://jaeger.example/trace/{"ab" * 16}"' in html
     assert "chain, hop 1" in html
     assert "data-ended" in html
+
+
+def test_a_hop_unfolds_to_what_the_walk_knew_of_it() -> None:
+    plain, *_ = record().hops
+    known = plain._replace(
+        remote_address="192.0.2.1:8899",
+        http_version="2",
+        tls_version="TLSv1.3",
+        bytes=1_234,
+        set_cookie_names=("sid", "seen"),
+        snippet='location = "/l"',
+    )
+    unfolded = re.search(r"<dl>.*?</dl></details>", waterfall.click(record(hops=(known,)), jaeger_url=""))
+    assert unfolded
+    assert re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", unfolded[0]) == [
+        ("Connected to", "192.0.2.1:8899"),
+        ("Spoke", "HTTP/2 over TLSv1.3"),
+        ("Received", "1.2 kB"),
+        ("Set cookies", "sid, seen"),
+        ("Led on by", "<code>location = &quot;/l&quot;</code>"),
+    ]
+    assert "<dl></dl>" not in waterfall.click(record(hops=(plain,)), jaeger_url="")
 
 
 def test_no_link_without_a_jaeger_and_no_style_that_the_policy_would_refuse() -> None:

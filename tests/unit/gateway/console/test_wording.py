@@ -1,4 +1,4 @@
-"""Durations in words."""
+"""Durations and sizes in words."""
 
 import pytest
 
@@ -21,3 +21,11 @@ from services.gateway.console import wording
 )
 def test_spans_of_time_in_words(seconds: float | None, text: str) -> None:
     assert wording.span(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (999, "999 B"), (1_234, "1.2 kB"), (99_949, "99.9 kB"), (100_000, "100 kB"), (999_500, "1.0 MB")],
+)
+def test_sizes_in_words(count: int, text: str) -> None:
+    assert wording.size(count) == text

@@ -243,7 +243,7 @@ def test_the_rules_of_traced_parameters_do_not_touch_what_the_offer_itself_says(
 
 def test_a_source_names_the_first_hop_that_had_the_value() -> None:
     def hop(index: int, query: str) -> Hop:
-        return Hop(index, "", 302, "", "", None, None, None, None, None, "", parse(query))
+        return Hop(index, f"http://h/?{query}#clickid=new", 302, "", "", None, None, None, None, None, "")
 
     hops = [hop(0, "aff=7"), hop(1, "clickid=old"), hop(2, "clickid=9&aff=7"), hop(3, "clickid=9")]
     merged = merge("http://l/?clickid=9&new=1", parse("aff=7"), offer(), hops)

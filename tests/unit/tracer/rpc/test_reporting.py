@@ -13,7 +13,7 @@ RESULT = Result("http://end.test/", StopReason.LANDING, 2, None, True, (), total
 
 
 def hop(index: int, url: str = "http://a.test/") -> Hop:
-    return Hop(index, url, 200, "", None, Timing(0.1), "127.0.0.1:80", "1.1", "", 200, (), "", "", ())
+    return Hop(index, url, 200, "", None, Timing(0.1), "127.0.0.1:80", "1.1", "", 200, (), "", "")
 
 
 class Sent:
