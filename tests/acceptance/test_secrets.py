@@ -3,8 +3,6 @@
 import asyncio
 import contextlib
 import os
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,6 +18,7 @@ from clicktrace.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from clicktrace.pool.v1 import pool_pb2, pool_pb2_grpc
 from clicktrace.tracer.v1 import tracer_pb2
 from libs.common.rpc import status
+from tests.support.forks import fork_server
 from tests.support.origin import RawServer, Wire, read_request
 from tests.support.otlp import OtlpSink
 from tests.support.secrets import leaks
@@ -121,7 +120,7 @@ async def test_no_secret_leaves_the_system(system: System, sink: OtlpSink) -> No
     await attacks(system, outputs)
     await everything_is_asked(system, outputs)
     await pages(system, outputs)
-    await asyncio.to_thread(starts_that_fail, outputs)
+    await starts_that_fail(outputs)
     assert system.stop() == 0
     logs = "".join(path.read_text() for path in sorted((system.state / "logs").iterdir()))
     outputs["the logs"] = logs
@@ -278,7 +277,7 @@ async def pages(system: System, outputs: dict[str, str]) -> None:
                 outputs[f"/metrics of {port}"] = await response.text()
 
 
-def starts_that_fail(outputs: dict[str, str]) -> None:
+async def starts_that_fail(outputs: dict[str, str]) -> None:
     """Starts services with settings that cannot work, and keeps what they say to that."""
     password = SECRETS["the password of another provider"]
     cases: tuple[Mapping[str, str], ...] = (
@@ -288,21 +287,19 @@ def starts_that_fail(outputs: dict[str, str]) -> None:
         {"DATABASE_URL": password},
         {"DATABASE_URL": "postgresql://127.0.0.1:9/x", "GATEWAY_WEBHOOK_ATTEMPTS": "no", "POOL_FAILURE_LIMIT": "no"},
     )
-    for number, case in enumerate(cases):
-        for service in ("gateway", "pool_manager"):
-            secret = {f"{prefix}_OPERATOR_TOKEN": TOKEN for prefix in ("GATEWAY", "POOL")}
-            for command in ("serve", "migrate"):
-                done = subprocess.run(
-                    [sys.executable, "-m", f"services.{service}", command],
-                    cwd=ROOT,
-                    env={**os.environ, **secret, **case},
-                    capture_output=True,
-                    text=True,
-                    timeout=30,
-                    check=False,
-                )
-                assert done.returncode != 0
-                outputs[f"{service} {command} {number}"] = done.stdout + done.stderr
+    secret = {f"{prefix}_OPERATOR_TOKEN": TOKEN for prefix in ("GATEWAY", "POOL")}
+    loaded = [
+        f"services.{service}.{module}" for service in ("gateway", "pool_manager") for module in ("main", "migrate")
+    ]
+    async with fork_server(*loaded) as (forks, _), asyncio.timeout(60):
+        for number, case in enumerate(cases):
+            for service in ("gateway", "pool_manager"):
+                for command in ("serve", "migrate"):
+                    started = await forks.spawn(
+                        f"services.{service}", [command], environment={**os.environ, **secret, **case}, directory=ROOT
+                    )
+                    outputs[f"{service} {command} {number}"] = (await started.stdout.read()).decode()
+                    assert await started.wait() != 0
 
 
 @pytest.mark.parametrize(

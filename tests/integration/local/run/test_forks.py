@@ -5,34 +5,22 @@ import itertools
 import os
 import signal
 import subprocess
-import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
 
 from local.errors import LocalError
 from local.run.forks import Forked, ForkServer
+from tests.support.forks import fork_server
 
-ROOT = Path(__file__).parents[4]
 NUMBERS = itertools.count()
 
 
-@asynccontextmanager
-async def serving(directory: Path, *modules: str) -> AsyncIterator[tuple[ForkServer, subprocess.Popen[bytes]]]:
+def serving(directory: Path, *modules: str) -> AbstractAsyncContextManager[tuple[ForkServer, subprocess.Popen[bytes]]]:
     """Runs a fork server that finds modules in `directory`."""
-    forks = ForkServer(modules)
-    command = (sys.executable, *forks.arguments)
-    with subprocess.Popen(
-        command, cwd=ROOT, env=environment(directory), pass_fds=(forks.descriptor,), stderr=subprocess.PIPE
-    ) as process:
-        forks.started()
-        try:
-            yield forks, process
-        finally:
-            await forks.close()
-            process.terminate()
+    return fork_server(*modules, environment=environment(directory))
 
 
 def environment(directory: Path) -> Mapping[str, str]:
