@@ -6,7 +6,7 @@ BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run load test test-fast test-peers test-chaos bench-pool bench-click soak bench-tracer bench-capacity bench-console screenshots provision images wheels k8s-check k8s-rules check format proto proto-check proto-image lock \
+.PHONY: help run load test test-fast test-peers test-chaos bench-pool bench-click soak bench-tracer bench-capacity bench-console screenshots provision images wheels k8s-check k8s-rules check format proto proto-check proto-image schema lock \
 	bootstrap bootstrap-dev bootstrap-bench clean
 
 help: ## Shows this list.
@@ -95,11 +95,12 @@ k8s-rules: ## Wraps the Prometheus rules for the Prometheus operator, after a ch
 		sed -n '/^groups:/,$$p' k8s/components/monitoring/rules/clicktrace.rules.yaml | sed 's/^./  &/'; \
 	} > k8s/components/monitoring/prometheus-rule.yaml
 
-check: bootstrap-dev proto-check ## Checks format, lint, types, import contracts and protos.
+check: bootstrap-dev proto-check ## Checks format, lint, types, import contracts, protos and schemas.
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	PYTHONPATH=. $(BIN)/lint-imports --no-cache
+	$(BIN)/pytest -q tests/contract/test_schema.py
 
 format: bootstrap-dev .build/proto-deps ## Formats the code and the protos.
 	$(BIN)/ruff check --fix-only
@@ -132,6 +133,9 @@ proto-check: bootstrap-dev .build/proto-deps ## Fails if protos/ is not clean, b
 
 proto-image: bootstrap-dev .build/proto-deps ## Accepts the present protos as what users rely on (at a release).
 	$(BIN)/buf build --exclude-source-info -o protos/image.binpb
+
+schema: bootstrap-dev ## Writes services/*/db/schema.sql from the migrations and functions beside it.
+	@REFRESH_SCHEMA=1 $(BIN)/python -m pytest -q tests/contract/test_schema.py
 
 lock: bootstrap-dev ## Compiles the newest versions allowed by requirements*.in into the pinned requirements.
 	@for name in requirements requirements-local requirements-dev requirements-bench; do \

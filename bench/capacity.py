@@ -59,8 +59,8 @@ def postgres() -> Iterator[EmbeddedPostgres]:
 
 async def prepare(url: str, ips: int) -> None:
     """Makes the schemas, and puts IPs into the pool."""
-    await migrate(url, schema="pool", package="services.pool_manager.db.migrations")
-    await migrate(url, schema="clicks", package="services.gateway.db.migrations")
+    await migrate(url, schema="pool", package="services.pool_manager.db")
+    await migrate(url, schema="clicks", package="services.gateway.db")
     connection = await asyncpg.connect(url)
     await connection.execute(
         "INSERT INTO ip_rotation_pool (ip_address, ip_port, country, provider)"

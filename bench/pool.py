@@ -289,7 +289,7 @@ async def databases(server_url: Callable[[str], str], size: sizes.Pool) -> Mappi
     for ips in (size.usual, size.few, size.many):
         await connection.execute(f"CREATE DATABASE bench_{ips}")
         urls[ips] = server_url(f"bench_{ips}")
-        await migrate(urls[ips], schema="pool", package="services.pool_manager.db.migrations")
+        await migrate(urls[ips], schema="pool", package="services.pool_manager.db")
     await connection.close()
     return urls
 

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, settings
 from libs.common.postgres.migrate import migrate
 from local.postgres.server import EmbeddedPostgres, temporary_postgres
 
-SCHEMAS = {"pool": "services.pool_manager.db.migrations", "clicks": "services.gateway.db.migrations"}
+SCHEMAS = {"pool": "services.pool_manager.db", "clicks": "services.gateway.db"}
 
 # How fast a machine is that has other things to do says nothing about a property.
 settings.register_profile("calm", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -25,7 +25,7 @@ from local.run.readiness import GrpcHealth, HttpOk, Probe
 HOST = "127.0.0.1"
 SERVICES = ("gateway", "pool_manager", "tracer")
 _PATIENCE = 90.0
-_SCHEMAS = {"pool": "services.pool_manager.db.migrations", "clicks": "services.gateway.db.migrations"}
+_SCHEMAS = {"pool": "services.pool_manager.db", "clicks": "services.gateway.db"}
 _PER_NET = 250
 
 Settings = Mapping[str, Mapping[str, str]]

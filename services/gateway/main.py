@@ -17,6 +17,7 @@ from grpc import aio
 from libs.common.observability import telemetry
 from libs.common.observability.metrics import job_failed, job_started
 from libs.common.postgres import database
+from libs.common.postgres.migrate import check
 from libs.common.process import lifecycle, logs
 from libs.common.process.supervisor import Job, Supervisor
 from libs.common.process.tasks import Background
@@ -115,10 +116,7 @@ async def gateway(config: GatewaySettings, stop: asyncio.Event) -> AsyncIterator
     security = Security(files, operators=config.operator_identities, token=token) if files else None
     jobs = Supervisor(on_start=job_started, on_failure=job_failed)
     async with AsyncExitStack() as stack:
-        connections = await database.connect_pool(
-            str(config.database_url), application_name="clicktrace-gateway", max_size=8
-        )
-        stack.push_async_callback(_close, connections)
+        connections = await stack.enter_async_context(_connections(str(config.database_url)))
         offers, click_table, outbox = OfferTable(connections), ClickTable(connections), WebhookTable(connections)
         offer_cache = OfferCache(offers)
         await offer_cache.reload_all()
@@ -286,9 +284,16 @@ async def _neighbours(config: GatewaySettings, files: tls.Files | None) -> Async
         yield Neighbours(pool, pool_admin, tracer)
 
 
-async def _close(connections: "asyncpg.Pool[asyncpg.Record]") -> None:
+@asynccontextmanager
+async def _connections(url: str) -> AsyncIterator["asyncpg.Pool[asyncpg.Record]"]:
+    """Connects to a database that has the schema of this build; MigrationError if it has not."""
+    connections = await database.connect_pool(url, application_name="clicktrace-gateway", max_size=8)
     try:
-        async with asyncio.timeout(_CLOSE_SECONDS):
-            await connections.close()
-    except TimeoutError:
-        connections.terminate()
+        await check(connections, schema="clicks", package="services.gateway.db")
+        yield connections
+    finally:
+        try:
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await connections.close()
+        except TimeoutError:
+            connections.terminate()

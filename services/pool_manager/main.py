@@ -9,6 +9,7 @@ from clicktrace.pool.v1 import pool_pb2_grpc
 from libs.common.observability import telemetry
 from libs.common.observability.metrics import exposing, job_failed, job_started
 from libs.common.postgres import database
+from libs.common.postgres.migrate import check
 from libs.common.process import lifecycle
 from libs.common.process.supervisor import Job, Supervisor
 from libs.common.providers.library import read_profiles
@@ -66,6 +67,7 @@ async def run(config: PoolSettings, stop: asyncio.Event) -> None:
     jobs = Supervisor(on_start=job_started, on_failure=job_failed)
     metrics.maintained()
     try:
+        await check(connections, schema="pool", package="services.pool_manager.db")
         await pool.set_providers(config.provider_cooldowns, config.provider_prices)
         async with (
             Leasing(

@@ -1,19 +1,13 @@
-"""Brings the schema `pool` up to date."""
+"""Brings the schema `pool` up to date: the one command that changes it."""
 
 import asyncio
 
 from libs.common.postgres import database
 from libs.common.postgres.migrate import migrate
-from libs.common.process import logs
 from services.pool_manager.settings import PoolSettings
-
-log = logs.get(__name__)
 
 
 async def apply(config: PoolSettings, _stop: asyncio.Event) -> None:
-    """Applies the migrations that are missing."""
+    """Applies the migrations that are missing, and the functions that have changed."""
     with database.translating_start():
-        for name in await migrate(
-            str(config.database_url), schema="pool", package="services.pool_manager.db.migrations"
-        ):
-            log.info("migration.applied", name=name)
+        await migrate(str(config.database_url), schema="pool", package="services.pool_manager.db")

@@ -155,7 +155,7 @@ async def chaos(run: Run, server: OwnPostgres) -> None:
 async def test_leases_keep_their_promises_whatever_happens_to_the_servers() -> None:
     async with own_postgres() as server:
         url = server.url
-        await migrate(url, schema="pool", package="services.pool_manager.db.migrations")
+        await migrate(url, schema="pool", package="services.pool_manager.db")
         async with AsyncExitStack() as stack:
             run = Run([await Replica.start(url) for _ in range(3)])
             for replica in run.replicas:

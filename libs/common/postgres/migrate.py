@@ -1,8 +1,9 @@
-"""Schema migrations: numbered `.sql` files of a service, applied once, in order, by whoever comes first.
+"""Schema migrations: numbered `.sql` files for the tables of a service, and a set of functions over them.
 
-Each file runs in a transaction of its own together with the row that records it, under an advisory lock, so that any
-number of replicas may call this at once, also through a pooler. A file that was applied must not change afterwards; a
-checksum sees to it.
+A package keeps them in its directories `migrations` and `functions`. Each migration is applied once, in order, by
+whoever comes first: in a transaction of its own together with the row that records it, under an advisory lock, so that
+any number of replicas may call this at once, also through a pooler. A file that was applied must not change afterwards;
+a checksum sees to it. The functions (`libs.common.postgres.functions`) follow in one transaction under the same lock.
 """
 
 import hashlib
@@ -16,16 +17,20 @@ from typing import TypeAlias
 import asyncpg
 
 from libs.common.errors import ClicktraceError, Code
-from libs.common.postgres import database
+from libs.common.postgres import database, functions
+from libs.common.process import logs
+
+log = logs.get(__name__)
 
 # Quoted, because it is generic in the stubs only.
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
+_DIRECTORY, _EARLIER_FILE = "migrations", "earlier.sha256"
 _FILE = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 
 
 class MigrationError(ClicktraceError):
-    """The migrations of a service and the database do not agree."""
+    """The schema that a build needs and the database do not agree."""
 
     def __init__(self, message: str) -> None:
         """FAILED_PRECONDITION/MIGRATION_FAILED with a message that says what to do."""
@@ -39,6 +44,8 @@ class Migration:
     version: int
     name: str
     sql: str
+    earlier: frozenset[str] = frozenset()
+    """Checksums of forms of the file that did the same to the tables; a database that was given one of them has it."""
 
     @property
     def checksum(self) -> str:
@@ -46,33 +53,62 @@ class Migration:
         return hashlib.sha256(self.sql.encode()).hexdigest()
 
 
-def read_migrations(package: str) -> Sequence[Migration]:
-    """Reads the migrations of a package in order; MigrationError for a twin or a file with another name.
+@dataclass(frozen=True, slots=True)
+class Migrated:
+    """What was applied now, by name and in order."""
 
-    Gaps are allowed: what several people write at the same time gets numbers that lie apart.
+    migrations: Sequence[str]
+    functions: Sequence[str]
+
+
+def read_migrations(package: str) -> Sequence[Migration]:
+    """Reads the migrations of a package in order.
+
+    Gaps are allowed: what several people write at the same time gets numbers that lie apart. `earlier.sha256` lists the
+    checksums of earlier forms, and with them the numbers of files that are no more. Raises MigrationError for a twin,
+    for such a number in a new file, and for a file with another kind of name.
     """
+    directory = resources.files(package).joinpath(_DIRECTORY)
+    earlier = _read_earlier(package)
     migrations = []
-    for entry in resources.files(package).iterdir():
+    for entry in directory.iterdir():
         if not entry.name.endswith(".sql"):
             continue
         match = _FILE.fullmatch(entry.name)
         if not match:
-            raise MigrationError(f"{package}/{entry.name}: a migration is named NNNN_what_it_does.sql")
-        migrations.append(Migration(int(match[1]), entry.name, entry.read_text(encoding="utf-8")))
+            raise MigrationError(f"{package}: {entry.name}: a migration is named NNNN_what_it_does.sql")
+        was_here = {name for name in earlier if name.startswith(match[1])} - {entry.name}
+        if was_here:
+            raise MigrationError(
+                f"{package}: {entry.name}: databases know this number as {was_here.pop()}; take another"
+            )
+        sql = entry.read_text(encoding="utf-8")
+        migrations.append(Migration(int(match[1]), entry.name, sql, frozenset(earlier.get(entry.name, ()))))
     migrations.sort(key=lambda migration: migration.version)
     if len({migration.version for migration in migrations}) != len(migrations):
         raise MigrationError(f"{package}: two migrations have the same number")
     return migrations
 
 
-async def migrate(url: str, *, schema: str, package: str) -> Sequence[str]:
-    """Brings a schema up to date and returns the names of the files that were applied now.
+def _read_earlier(package: str) -> dict[str, list[str]]:
+    """Returns the checksums of earlier forms by file name."""
+    file = resources.files(package).joinpath(_DIRECTORY).joinpath(_EARLIER_FILE)
+    checksums: dict[str, list[str]] = {}
+    if file.is_file():
+        for line in file.read_text(encoding="utf-8").splitlines():
+            checksum, _, name = line.partition("  ")
+            checksums.setdefault(name, []).append(checksum)
+    return checksums
 
-    A database that is newer than the code is left as it is, so that old and new replicas can run side by side. Raises
-    MigrationError when an applied file has changed, and what asyncpg raises when the server cannot be reached or a
-    statement fails.
+
+async def migrate(url: str, *, schema: str, package: str) -> Migrated:
+    """Brings a schema up to date, and logs and returns what was applied.
+
+    A database that is newer than the code is left as it is, so that old and new replicas can run side by side; so are
+    functions of a newer set. Raises MigrationError when an applied file has changed, and what asyncpg raises when the
+    server cannot be reached or a statement fails.
     """
-    migrations = read_migrations(package)
+    migrations, wanted = read_migrations(package), functions.read_functions(package)
     connection = await database.connect(url, application_name="clicktrace-migrate", timeout=10)
     try:
         async with _locked(connection, schema):
@@ -82,9 +118,34 @@ async def migrate(url: str, *, schema: str, package: str) -> Sequence[str]:
                 "version integer PRIMARY KEY, name text NOT NULL, checksum text NOT NULL, "
                 "applied_at timestamptz NOT NULL DEFAULT now())"
             )
-        return [migration.name for migration in migrations if await _apply(connection, schema, migration)]
+            await functions.create_table(connection, schema)
+        applied = [migration.name for migration in migrations if await _apply(connection, schema, migration)]
+        async with _locked(connection, schema):
+            replaced = await functions.apply(connection, schema, wanted)
     finally:
         await connection.close()
+    log.info("migrate.done", schema=schema, migrations=applied, functions=list(replaced))
+    return Migrated(applied, replaced)
+
+
+async def check(pool: "asyncpg.Pool[asyncpg.Record]", *, schema: str, package: str) -> None:
+    """Raises MigrationError unless the schema has what this build needs; a newer one has.
+
+    Changes nothing. Raises what asyncpg raises when the server cannot be reached.
+    """
+    async with pool.acquire() as connection:
+        try:
+            versions = {row["version"] for row in await connection.fetch(f'SELECT version FROM "{schema}".migrations')}  # noqa: S608 - ours
+            applied = await functions.read_applied(connection, schema)
+        except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
+            versions, applied = set(), functions.Applied(0, {})
+    missing = [migration.name for migration in read_migrations(package) if migration.version not in versions]
+    missing += applied.lacks(functions.read_functions(package))
+    if missing:
+        raise MigrationError(
+            f"the schema {schema} is older than this build and lacks {', '.join(missing)}: run"
+            f" `python -m {package.removesuffix('.db')} migrate`"
+        )
 
 
 async def _apply(connection: Connection, schema: str, migration: Migration) -> bool:
@@ -102,7 +163,7 @@ async def _apply(connection: Connection, schema: str, migration: Migration) -> b
                 migration.name,
                 migration.checksum,
             )
-        elif known != migration.checksum:
+        elif known != migration.checksum and known not in migration.earlier:
             raise MigrationError(
                 f"{schema}: {migration.name} was changed after it was applied; restore it and add a new migration"
             )

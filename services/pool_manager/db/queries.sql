@@ -1,5 +1,5 @@
--- Every statement that the pool manager sends. What must be decided under a lock is decided in the functions of
--- migrations/; here they are only called.
+-- Every statement that the pool manager sends. What must be decided under a lock is decided in the files of
+-- functions/; here they are only called.
 
 -- name: lease
 -- Grants IPs to distinct requests, or says when the next one is free.

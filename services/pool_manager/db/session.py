@@ -1,6 +1,6 @@
 """Connections to PostgreSQL, and what a failure of one means: the one module that knows the driver.
 
-Statements stand in queries.sql, and what is decided under a lock in the functions of migrations/.
+Statements stand in queries.sql, and what is decided under a lock in the files of functions/.
 """
 
 from collections.abc import Callable

@@ -2,13 +2,12 @@
 
 Why two holders can never share an IP, from here down to the database:
 
-1. The only writer of a grant is the function `pool.lease` (migrations/0007_fewer_queries.sql). It takes a row's lock
-   before it grants it, skips rows that others have locked, and moves the row's `available_at` behind the end of the
-   lease and of its cooldown before the lock is given up. So at most one lease of an IP is live at a time, whoever asks
-   and where.
-2. A lease is proved by its token: proxy, fence, nonce. The fence grows with every lease, and `pool.release` (there too)
-   and `pool.heartbeat` (migrations/0005_linear.sql) change a row only if fence and nonce are those of its live lease.
-   So an earlier holder cannot move, end or revive anything, however late its call comes.
+1. The only writer of a grant is the function `pool.lease` (db/functions/pool.lease.sql). It takes a row's lock before
+   it grants it, skips rows that others have locked, and moves the row's `available_at` behind the end of the lease and
+   of its cooldown before the lock is given up. So at most one lease of an IP is live at a time, whoever asks and where.
+2. A lease is proved by its token: proxy, fence, nonce. The fence grows with every lease, and `pool.release` and
+   `pool.heartbeat` (in the files beside that one) change a row only if fence and nonce are those of its live lease. So
+   an earlier holder cannot move, end or revive anything, however late its call comes.
 3. The clock is that of the database alone, read after the row's lock was got. So a call that had to wait for a lock is
    judged by the time at which it is decided, not by that at which it was sent.
 4. A repeated request finds the live lease under its `request_id`; an advisory lock on that id makes simultaneous

@@ -24,16 +24,6 @@ CREATE TABLE clicks.offers (
 );
 COMMENT ON COLUMN clicks.offers.max_wait IS 'Seconds a visitor waits; NULL takes the default of the gateway.';
 
--- Gateways keep all offers in memory, and are told of each change whoever makes it.
-CREATE FUNCTION clicks.notify_offer() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    PERFORM pg_notify('clicks_offers', COALESCE(NEW.name, OLD.name));
-    RETURN NULL;
-END
-$$;
-CREATE TRIGGER offers_changed AFTER INSERT OR UPDATE OR DELETE ON clicks.offers
-    FOR EACH ROW EXECUTE FUNCTION clicks.notify_offer();
-
 -- The click log. A click is written whole each time something is decided; the higher version wins.
 CREATE TABLE clicks.clicks (
     click_id text PRIMARY KEY,
@@ -86,35 +76,3 @@ CREATE TABLE clicks.webhooks (
     create_time timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX webhooks_by_due ON clicks.webhooks (due_time) WHERE NOT dead;
-
--- The click with its status as it is now. ABANDONED is derived from the clock, so it needs nobody to write it.
-CREATE VIEW clicks.click_log AS
-SELECT
-    click_id, version, offer,
-    CASE WHEN status IN ('PENDING', 'TRACING') AND give_up_time < clock_timestamp() THEN 'ABANDONED' ELSE status END
-        AS status,
-    answer, reason, start_time, visitor_wait, end_time, give_up_time, inbound_query, location, final_url, stop_reason,
-    failure_reason, ip_assigned, trace_time, attempts, hops, params, joined_click_id, otel_trace_id, visitor_address,
-    user_agent
-FROM clicks.clicks;
-
--- The seed's table, for the seed's own SQL: one row for each trace that was asked for.
-CREATE VIEW public.active_trace_requests AS
-SELECT
-    click_id AS request_id,
-    offer AS offer_name,
-    CASE status
-        WHEN 'PENDING' THEN 'pending'
-        WHEN 'TRACING' THEN 'processing'
-        WHEN 'COMPLETED' THEN 'completed'
-        WHEN 'FAILED' THEN 'failed'
-        WHEN 'ABANDONED' THEN 'abandoned'
-    END AS status,
-    ip_assigned,
-    round(trace_time * 1000)::integer AS trace_time_ms,
-    start_time AS started_at,
-    end_time AS completed_at,
-    NULLIF(COALESCE(NULLIF(failure_reason, ''), reason), '') AS error_message,
-    final_url
-FROM clicks.click_log
-WHERE status <> 'NOT_TRACED' AND joined_click_id = '';

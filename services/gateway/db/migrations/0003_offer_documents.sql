@@ -3,7 +3,7 @@
 --
 -- The columns go at once, not a release later: no release has had them. A gateway of before goes on serving the offers that
 -- it has in memory; nothing is announced to it, because it could not read what it would be told to read.
-ALTER TABLE clicks.offers DISABLE TRIGGER offers_changed;
+ALTER TABLE clicks.offers DISABLE TRIGGER USER;
 
 ALTER TABLE clicks.offers ADD COLUMN document jsonb;
 
@@ -50,7 +50,7 @@ ALTER TABLE clicks.offers
     DROP COLUMN webhook_url,
     DROP COLUMN disabled;
 
-ALTER TABLE clicks.offers ENABLE TRIGGER offers_changed;
+ALTER TABLE clicks.offers ENABLE TRIGGER USER;
 
 COMMENT ON COLUMN clicks.offers.document IS
     'The fields of clicktrace.gateway.v1.Offer by name; times in seconds, enum values by name. A field that is missing has '

@@ -1,40 +1,18 @@
 """Migrations are applied once, in order, whole or not at all, by any number of replicas at once."""
 
 import asyncio
-import importlib
-import sys
+import hashlib
 from pathlib import Path
 
 import asyncpg
 import pytest
 
 from libs.common.postgres.migrate import MigrationError, migrate, read_migrations
-
-
-@pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Returns the directory of a package `sample_migrations`, with two files in it."""
-    directory = tmp_path / "sample_migrations"
-    directory.mkdir()
-    (directory / "__init__.py").touch()
-    (directory / "0001_first.sql").write_text("CREATE TABLE sample.first (id int);")
-    (directory / "0002_second.sql").write_text("CREATE TABLE sample.second (); INSERT INTO sample.first VALUES (1);")
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "sample_migrations", raising=False)
-    importlib.invalidate_caches()
-    return directory
+from tests.integration.common.postgres.sample import FIRST, fetch
 
 
 async def run(url: str) -> list[str]:
-    return list(await migrate(url, schema="sample", package="sample_migrations"))
-
-
-async def fetch(url: str, query: str) -> list[asyncpg.Record]:
-    connection = await asyncpg.connect(url)
-    try:
-        return list(await connection.fetch(query))
-    finally:
-        await connection.close()
+    return list((await migrate(url, schema="sample", package="sample")).migrations)
 
 
 async def test_each_file_is_applied_once(package: Path, empty_database: str) -> None:
@@ -42,7 +20,7 @@ async def test_each_file_is_applied_once(package: Path, empty_database: str) -> 
     assert await run(empty_database) == []
     (package / "0003_third.sql").write_text("INSERT INTO sample.first VALUES (2);")
     assert await run(empty_database) == ["0003_third.sql"]
-    assert [row["id"] for row in await fetch(empty_database, "SELECT id FROM sample.first ORDER BY id")] == [1, 2]
+    assert await fetch(empty_database, "SELECT id FROM sample.first ORDER BY id") == [(1,), (2,)]
 
 
 @pytest.mark.usefixtures("package")
@@ -56,7 +34,7 @@ async def test_a_file_that_fails_leaves_nothing_behind(package: Path, empty_data
     with pytest.raises(asyncpg.DivisionByZeroError):
         await run(empty_database)
     tables = await fetch(empty_database, "SELECT tablename FROM pg_tables WHERE schemaname = 'sample' ORDER BY 1")
-    assert [row["tablename"] for row in tables] == ["first", "migrations"]
+    assert tables == [("first",), ("functions",), ("migrations",)]
 
 
 async def test_a_file_that_changed_after_it_was_applied_is_refused(package: Path, empty_database: str) -> None:
@@ -83,4 +61,22 @@ async def test_an_older_replica_leaves_a_newer_database_alone(package: Path, emp
 def test_twins_and_files_without_a_number_are_refused(package: Path, name: str) -> None:
     (package / name).write_text("SELECT 1;")
     with pytest.raises(MigrationError):
-        read_migrations("sample_migrations")
+        read_migrations("sample")
+
+
+async def test_a_database_that_was_given_an_earlier_form_of_a_file_has_it(package: Path, empty_database: str) -> None:
+    await run(empty_database)
+    (package / "0001_first.sql").write_text(f"-- The tables alone.\n{FIRST}")
+    (package / "earlier.sha256").write_text(f"{hashlib.sha256(FIRST.encode()).hexdigest()}  0001_first.sql\n")
+    assert await run(empty_database) == []
+    (package / "0002_second.sql").write_text("CREATE TABLE sample.other ();")
+    with pytest.raises(MigrationError, match=r"0002_second\.sql was changed after it was applied"):
+        await run(empty_database)
+
+
+def test_the_number_of_a_file_that_is_no_more_is_not_given_to_another(package: Path) -> None:
+    (package / "earlier.sha256").write_text("abc  0003_gone.sql\n")
+    assert len(read_migrations("sample")) == 2
+    (package / "0003_third.sql").write_text("SELECT 1;")
+    with pytest.raises(MigrationError, match=r"0003_third\.sql: databases know this number as 0003_gone\.sql"):
+        read_migrations("sample")

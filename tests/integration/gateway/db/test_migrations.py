@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import asyncpg
 
+from libs.common.postgres import functions
 from libs.common.postgres.database import connect_pool
 from libs.common.postgres.migrate import migrate, read_migrations
 from services.gateway.db.offer_health import OfferHealthTable
@@ -12,8 +13,8 @@ from services.gateway.db.offers import OfferTable
 from services.gateway.db.webhooks import WebhookTable
 from services.gateway.model import FallbackPolicy, MergePolicy, Mode, Offer, Rename, UserAgentPolicy
 
-PACKAGE = "services.gateway.db.migrations"
-BEFORE_DOCUMENTS = (1, 2, 10)
+PACKAGE = "services.gateway.db"
+BEFORE_DOCUMENTS = (1, 2)
 CREATED, CHANGED = datetime(2026, 1, 2, 3, 4, 5, 678, UTC), datetime(2026, 2, 3, tzinfo=UTC)
 
 
@@ -33,6 +34,8 @@ async def as_before_documents(url: str) -> "asyncpg.Connection[asyncpg.Record]":
                 migration.name,
                 migration.checksum,
             )
+    await functions.create_table(connection, "clicks")
+    await functions.apply(connection, "clicks", functions.read_functions(PACKAGE))
     return connection
 
 
@@ -59,7 +62,8 @@ async def test_offers_that_were_columns_become_documents_and_nothing_is_lost(emp
     heard: asyncio.Queue[str] = asyncio.Queue()
     await connection.add_listener("clicks_offers", lambda *event: heard.put_nowait(str(event[-1])))
 
-    assert await migrate(empty_database, schema="clicks", package=PACKAGE) == ["0003_offer_documents.sql"]
+    done = await migrate(empty_database, schema="clicks", package=PACKAGE)
+    assert done.migrations == ["0003_offer_documents.sql"]
 
     full = Offer(
         name="full",

@@ -3,23 +3,23 @@ version still work beside the new ones.
 """
 
 import asyncio
-from importlib import resources
 
 import asyncpg
 import pytest
 
-from libs.common.postgres.migrate import migrate
+from libs.common.postgres.migrate import Migrated, migrate
 from services.pool_manager.db.leases import PostgresLeases
 from services.pool_manager.model.leases import Grant, LeaseToken, Outcome, Refusal
 from tests.integration.pool_manager.store import release, try_lease
+from tests.support.schema import restore_former
 
-PACKAGE = "services.pool_manager.db.migrations"
-# What replicas of the version before 0004 send.
+PACKAGE = "services.pool_manager.db"
+# What replicas send that know no cooldown policies.
 OLD_LEASE = (
     "SELECT proxy_id, fence, nonce FROM pool.lease(ARRAY[$1], ARRAY['us'], ARRAY['summer'], ARRAY['old'],"
     " ARRAY[interval '30 s'], ARRAY[1], ARRAY[false], interval '60 s')"
 )
-# And those of the version before 0007, which knows no runs: any country, under no rule and under one.
+# And those that know no runs: any country, under no policy and under one.
 UNSORTED_LEASE = (
     "SELECT request_id, fence FROM pool.lease(ARRAY['a', 'b', 'c', 'd'], ARRAY['', 'us', '', 'us'],"
     " ARRAY['summer', 'summer', 'winter', 'winter'], ARRAY['old', 'old', 'old', 'old'],"
@@ -30,31 +30,24 @@ UNSORTED_LEASE = (
 
 @pytest.fixture
 async def old(empty_database: str) -> str:
-    """A database as the first three files made it, with 3 IPs, one of them leased."""
+    """A database of commit 234582f with 3 IPs, one of them leased, as an old replica does it."""
+    await restore_former(empty_database)
     connection = await asyncpg.connect(empty_database)
     await connection.execute(
-        "CREATE SCHEMA pool; CREATE TABLE pool.migrations (version integer PRIMARY KEY, name text NOT NULL,"
-        " checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
-    )
-    for name in ("0001_leasing.sql", "0002_operating.sql", "0003_quick_start.sql"):
-        text = resources.files(PACKAGE).joinpath(name).read_text(encoding="utf-8")
-        await connection.execute(text)
-        await connection.execute(
-            "INSERT INTO pool.migrations (version, name, checksum) VALUES ($1, $2, encode(sha256($3::bytea), 'hex'))",
-            int(name[:4]), name, text.encode(),
-        )  # fmt: skip
-    await connection.execute(
-        "INSERT INTO ip_rotation_pool (ip_address, ip_port, country) SELECT 'ip-' || generate_series(1, 3), '1', 'us'"
+        "DELETE FROM pool.proxies;"
+        "INSERT INTO ip_rotation_pool (ip_address, ip_port, country) SELECT 'ip-' || generate_series(1, 3), '1', 'us';"
+        "SELECT setval('pool.fences', 1, false)"
     )
     await connection.fetch(OLD_LEASE, "before")
+    await connection.execute("DELETE FROM pool.leases")
     await connection.close()
     return empty_database
 
 
 async def test_what_was_leased_before_is_held_and_released_after(old: str) -> None:
     applied = await migrate(old, schema="pool", package=PACKAGE)
-    assert applied[0] == "0004_rests.sql"
-    assert await migrate(old, schema="pool", package=PACKAGE) == []
+    assert "pool.lease" in applied.functions
+    assert await migrate(old, schema="pool", package=PACKAGE) == Migrated([], [])
     store = PostgresLeases(old, cooldown=60, failure_limit=3)
     held = await try_lease(store, "before")
     assert isinstance(held, Grant)

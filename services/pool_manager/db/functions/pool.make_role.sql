@@ -1,9 +1,9 @@
--- The role `clicktrace_pool`: all that a running pool manager may do, and nothing beyond its schema. It cannot log in
--- itself; the operator of the database gives it to a role that can: GRANT clicktrace_pool TO somebody.
-
--- Makes the role, unless that is not allowed or done, and gives it its rights. Harmless at any time; whoever could not
--- make roles when this was applied calls it once somebody has made the role: SELECT pool.make_role().
-CREATE FUNCTION pool.make_role() RETURNS boolean LANGUAGE plpgsql AS $$
+-- The role `clicktrace_pool`: all that a running pool manager may do, and nothing beyond its schema. It cannot log in itself; the
+-- operator of the database gives it to a role that can: GRANT clicktrace_pool TO somebody.
+--
+-- Makes the role, unless that is not allowed or done, and gives it its rights. Harmless at any time, and called
+-- below whenever this file is applied; an owner who may not make roles calls it once somebody has made the role: SELECT pool.make_role().
+CREATE OR REPLACE FUNCTION pool.make_role() RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
     IF to_regrole('clicktrace_pool') IS NULL THEN
         BEGIN
@@ -22,12 +22,13 @@ BEGIN
     -- What later migrations of the same owner add.
     ALTER DEFAULT PRIVILEGES IN SCHEMA pool GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO clicktrace_pool;
     ALTER DEFAULT PRIVILEGES IN SCHEMA pool GRANT USAGE, SELECT ON SEQUENCES TO clicktrace_pool;
-    REVOKE INSERT, UPDATE, DELETE ON pool.migrations FROM clicktrace_pool;
+    REVOKE INSERT, UPDATE, DELETE ON pool.migrations, pool.functions FROM clicktrace_pool;
     -- The record of who changed what is added to, and forgotten by its age; it is never rewritten.
     REVOKE UPDATE ON pool.audit FROM clicktrace_pool;
     RETURN true;
 END
 $$;
+
 REVOKE EXECUTE ON FUNCTION pool.make_role() FROM PUBLIC;
 
 SELECT pool.make_role();

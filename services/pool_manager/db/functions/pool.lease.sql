@@ -1,6 +1,3 @@
--- Leases and releases with fewer queries inside: what PostgreSQL does for a group of one or two is mostly to begin and to
--- end queries, however small they are (measured on 18: 20 to 50 µs each, in functions that took 240).
-
 -- Grants IPs to distinct requests, or says when the next one is free. Never waits for a row that it is to grant.
 --
 -- Why two holders can never share an IP:
@@ -20,15 +17,15 @@
 -- country can ever be free). `p_claims` counts the callers that wait for each answer. A request marked in `p_repeat_only`
 -- gets the live lease it has, if it has one, but no new one.
 --
+-- There are few queries inside: for a group of one or two PostgreSQL mostly begins and ends queries, 20 to 50 µs each however
+-- small they are (measured on 18).
+--
 -- `p_nonces` are random, and brought along because a PostgreSQL that is built without OpenSSL opens /dev/urandom for each
 -- it makes itself, which was a ninth of the time of a large group.
 --
 -- An IP rests for its own cooldown, else its provider's, else `p_cooldown`, the default of the service. Replicas of
 -- earlier versions call it without the last two arguments, or without the last four.
-DROP FUNCTION pool.lease(
-    text[], text[], text[], text[], interval[], integer[], boolean[], interval, text[], boolean[]
-);
-CREATE FUNCTION pool.lease(
+CREATE OR REPLACE FUNCTION pool.lease(
     p_request_ids text[], p_countries text[], p_offers text[], p_holders text[], p_ttls interval[], p_claims integer[],
     p_repeat_only boolean[], p_cooldown interval, p_rest_keys text[] DEFAULT NULL, p_reuse boolean[] DEFAULT NULL,
     p_ends integer[] DEFAULT NULL, p_nonces uuid[] DEFAULT NULL
@@ -211,101 +208,5 @@ BEGIN
             first := last + 1;
         END IF;
     END LOOP;
-END
-$$;
-
--- Ends live leases, starts their cooldowns, counts failures, and writes the history.
---
--- Locks first and reads the clock after, as pool.heartbeat does: otherwise the cooldown would be short by the wait.
--- PROXY_FAILURE counts against an IP, CANCELLED says nothing about it, everything else clears it; `p_failure_limit` in
--- a row take it out. Tells those who wait if an IP comes free within a second, for all or for some.
---
--- Returns one row per item, by its place: RELEASED with the end of the cooldown, also for a repeat; LOST; UNKNOWN.
-CREATE OR REPLACE FUNCTION pool.release(
-    p_proxy_ids bigint[], p_fences bigint[], p_nonces uuid[], p_outcomes text[], p_failure_reasons text[],
-    p_trace_times interval[], p_bytes bigint[], p_cooldown interval, p_failure_limit integer, p_probe_pause interval
-) RETURNS TABLE (place integer, verdict text, available_at timestamptz, db_time timestamptz) LANGUAGE plpgsql
-SET enable_seqscan = off
-SET enable_bitmapscan = off
--- With these off as well, the items are looked up one by one and in their order.
-SET enable_hashjoin = off
-SET enable_mergejoin = off
-SET plan_cache_mode = force_generic_plan
-SET jit = off
-AS $$
-#variable_conflict use_column
-DECLARE
-    t timestamptz;
-    done integer[] := '{}';
-    soon boolean;
-    told boolean := false;
-BEGIN
-    PERFORM FROM pool.proxies WHERE id = ANY (p_proxy_ids) ORDER BY id FOR UPDATE;
-    t := clock_timestamp();
-    verdict := 'RELEASED';
-    db_time := t;
-    FOR place, available_at, soon IN
-        WITH ended AS (
-            UPDATE pool.proxies AS p SET
-                ending = 'RELEASED',
-                ended_at = t,
-                available_at = greatest(p.rested_at, t + coalesce(
-                    p.cooldown, (SELECT v.cooldown FROM pool.providers AS v WHERE v.name = p.provider), p_cooldown
-                )),
-                consecutive_failures = CASE a.outcome
-                    WHEN 'PROXY_FAILURE' THEN p.consecutive_failures + 1
-                    WHEN 'CANCELLED' THEN p.consecutive_failures
-                    ELSE 0
-                END
-            -- Of several releases of one lease in one group the first one counts: a statement changes a row once.
-            FROM unnest(p_proxy_ids, p_fences, p_nonces, p_outcomes, p_failure_reasons, p_trace_times, p_bytes)
-                WITH ORDINALITY AS a (proxy_id, fence, nonce, outcome, failure_reason, trace_time, bytes, place)
-            WHERE p.id = a.proxy_id AND p.fence = a.fence AND p.nonce = a.nonce AND p.ending IS NULL
-                AND p.expires_at > t
-            RETURNING p.*, a.outcome, a.failure_reason, a.trace_time, a.bytes, a.place
-        ), history AS (
-            INSERT INTO pool.leases (fence, nonce, proxy_id, ip_address, ip_port, country, provider,
-                request_id, offer, holder, granted_at, expires_at, ended_at, ending,
-                outcome, failure_reason, trace_time, bytes)
-            SELECT fence, nonce, id, ip_address, ip_port, country, provider,
-                request_id, offer, holder, granted_at, expires_at, t, 'RELEASED',
-                outcome, failure_reason, trace_time, bytes
-            FROM ended
-        )
-        SELECT place, available_at, available_at < t + interval '1 second' OR reusable OR rest_key <> '' FROM ended
-    LOOP
-        done := done || place;
-        told := told OR soon;
-        RETURN NEXT;
-    END LOOP;
-
-    IF cardinality(done) < cardinality(p_proxy_ids) THEN
-        RETURN QUERY
-        SELECT a.place::integer,
-            CASE
-                -- By the call that this one repeats.
-                WHEN p.fence = a.fence AND p.nonce = a.nonce AND p.ending = 'RELEASED' THEN 'RELEASED'
-                -- The lease of a proxy that was deleted meanwhile.
-                WHEN p.id IS NULL AND EXISTS (
-                    SELECT FROM pool.leases AS h WHERE h.fence = a.fence AND h.nonce = a.nonce
-                ) THEN 'LOST'
-                WHEN p.id IS NULL OR a.fence > p.fence OR (a.fence = p.fence AND a.nonce <> p.nonce) THEN 'UNKNOWN'
-                ELSE 'LOST'
-            END,
-            p.available_at, t
-        FROM unnest(p_proxy_ids, p_fences, p_nonces) WITH ORDINALITY AS a (proxy_id, fence, nonce, place)
-        LEFT JOIN pool.proxies AS p ON p.id = a.proxy_id
-        WHERE a.place <> ALL (done);
-    END IF;
-
-    -- Those who wait on other replicas look again soon enough by themselves, unless the rest is very short or does not
-    -- hold for all.
-    IF told THEN
-        NOTIFY pool_freed;
-    END IF;
-    IF 'PROXY_FAILURE' = ANY (p_outcomes) THEN
-        UPDATE pool.proxies SET is_healthy = false, probe_at = t + p_probe_pause, probe_pause = p_probe_pause
-        WHERE id = ANY (p_proxy_ids) AND is_healthy AND consecutive_failures >= p_failure_limit AND ended_at = t;
-    END IF;
 END
 $$;

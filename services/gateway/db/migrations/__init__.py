@@ -1,1 +1,0 @@
-"""The migrations of schema `clicks`, applied in order; one that landed never changes."""

@@ -1,1 +1,0 @@
-"""The migrations of schema `pool`, applied in order; one that landed never changes."""
