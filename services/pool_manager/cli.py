@@ -9,7 +9,9 @@ from pathlib import Path
 
 from grpc import aio
 
+from clicktrace.common.v1 import common_pb2
 from clicktrace.pool.v1 import pool_pb2, pool_pb2_grpc
+from libs.common.enums import number_of
 from libs.common.errors import ClicktraceError
 from libs.common.process import settings
 from libs.common.rpc import tls
@@ -17,8 +19,8 @@ from libs.common.rpc.client import channel
 from libs.common.rpc.status import from_rpc_error
 from libs.common.rpc.times import to_duration
 from services.pool_manager.inventory.file import Row, read_rows
-from services.pool_manager.inventory.provisioning import MAX_ROWS, RawSpec, check_specs
-from services.pool_manager.model.proxies import Provisioned
+from services.pool_manager.inventory.provisioning import MAX_ROWS, check_specs
+from services.pool_manager.model.proxies import Provisioned, ProxySpec
 from services.pool_manager.settings import ProvisionSettings
 
 _CALL_SECONDS = 60.0
@@ -120,12 +122,12 @@ def _renumbered(error: ClicktraceError, start: int) -> ClicktraceError:
     return error
 
 
-def _message(row: RawSpec) -> pool_pb2.ProxySpec:
+def _message(row: ProxySpec) -> pool_pb2.ProxySpec:
     return pool_pb2.ProxySpec(
         ip_address=row.ip_address,
         ip_port=row.ip_port,
         country=row.country,
         provider=row.provider,
-        protocol=row.protocol or "HTTP",
+        protocol=number_of(common_pb2.Protocol.DESCRIPTOR, row.protocol),
         cooldown=None if row.cooldown is None else to_duration(row.cooldown),
     )

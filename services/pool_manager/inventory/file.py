@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from libs.common.errors import Violation, invalid_request
 from libs.common.process.settings import parse_seconds
-from services.pool_manager.inventory.provisioning import RawSpec
+from services.pool_manager.model.proxies import Protocol, ProxySpec
 
 _NEEDED = ("ip_address", "ip_port", "country")
 _COLUMNS = frozenset({*_NEEDED, "provider", "protocol", "cooldown"})
@@ -18,7 +18,7 @@ class Row(NamedTuple):
     """A row, and where in the file it stands."""
 
     place: str
-    spec: RawSpec
+    spec: ProxySpec
 
 
 def read_rows(path: Path) -> Sequence[Row]:
@@ -54,7 +54,7 @@ def _json_rows(text: str) -> Iterator[tuple[str, Mapping[str, object]]]:
         yield f"row {number}", {str(name): value for name, value in row.items() if value is not None}
 
 
-def _row(faults: list[Violation], where: str, row: Mapping[str, object]) -> RawSpec:
+def _row(faults: list[Violation], where: str, row: Mapping[str, object]) -> ProxySpec:
     faults.extend(Violation(where, f"has no {name}") for name in _NEEDED if name not in row)
     if unknown := row.keys() - _COLUMNS:
         faults.append(Violation(where, f"has unknown columns: {', '.join(sorted(unknown))}"))
@@ -68,11 +68,11 @@ def _row(faults: list[Violation], where: str, row: Mapping[str, object]) -> RawS
             cooldown = parse_seconds(row["cooldown"])
         except ValueError as error:
             faults.append(Violation(where, f"has a cooldown that is none: {error}"))
-    return RawSpec(
+    return ProxySpec(
         ip_address=str(row.get("ip_address", "")),
         ip_port=int(port),
         country=str(row.get("country", "")),
         provider=str(row.get("provider", "")),
-        protocol=str(row.get("protocol", "")).upper(),
+        protocol=Protocol(str(row.get("protocol", "")).upper() or Protocol.HTTP),
         cooldown=cooldown,
     )

@@ -3,7 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 from libs.common.errors import Violation, invalid_request
 from libs.common.process.settings import Address
@@ -22,20 +22,8 @@ _NUMBER = re.compile("[0-9]+|0x[0-9a-f]*")
 _HOST = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*")
 
 
-@dataclass(frozen=True, slots=True)
-class RawSpec:
-    """A row as it came; the protocol is a name or empty, the cooldown in seconds or None."""
-
-    ip_address: str
-    ip_port: int
-    country: str
-    provider: str
-    protocol: str
-    cooldown: float | None
-
-
-def check_specs(rows: Sequence[RawSpec], own: Address | None) -> Sequence[ProxySpec]:
-    """Returns the rows in their normal form.
+def check_specs(rows: Sequence[ProxySpec], own: Address | None) -> Sequence[ProxySpec]:
+    """Returns the rows in their normal form; an empty provider becomes `default`.
 
     `own` is where this server listens (None: this is no server): a proxy there would make the pool lease itself. Raises
     INVALID_ARGUMENT/INVALID_REQUEST that names every faulty row.
@@ -56,7 +44,7 @@ def check_specs(rows: Sequence[RawSpec], own: Address | None) -> Sequence[ProxyS
     return specs
 
 
-def _check_row(faults: list[Violation], path: str, row: RawSpec, own: Address | None) -> ProxySpec:
+def _check_row(faults: list[Violation], path: str, row: ProxySpec, own: Address | None) -> ProxySpec:
     address = _check_address(faults, f"{path}.ip_address", row.ip_address)
     if not 1 <= row.ip_port <= 65535:
         faults.append(Violation(f"{path}.ip_port", f"is {row.ip_port}; give 1 to 65535"))
@@ -68,19 +56,11 @@ def _check_row(faults: list[Violation], path: str, row: RawSpec, own: Address | 
         faults.append(
             Violation(f"{path}.provider", "must be 1 to 64 of A-Z, a-z, 0-9, '.', '_', '-', a letter or digit first")
         )
-    protocol = row.protocol or Protocol.HTTP.value
-    if protocol not in Protocol.__members__:
+    if not row.protocol.is_known:
         faults.append(Violation(f"{path}.protocol", f"must be one of {', '.join(Protocol.__members__)}"))
     if row.cooldown is not None:
         check_span(faults, f"{path}.cooldown", row.cooldown, _COOLDOWN)
-    return ProxySpec(
-        ip_address=address,
-        ip_port=row.ip_port,
-        protocol=Protocol.__members__.get(protocol, Protocol.HTTP),
-        provider=provider,
-        country=country,
-        cooldown=row.cooldown,
-    )
+    return replace(row, ip_address=address, provider=provider, country=country)
 
 
 def _is_own(address: str, own: Address) -> bool:

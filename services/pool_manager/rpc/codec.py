@@ -8,19 +8,15 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from clicktrace.common.v1 import common_pb2
 from clicktrace.pool.v1 import pool_pb2
-from libs.common.enums import number_of
+from libs.common.enums import name_of, number_of
 from libs.common.errors import Violation
 from libs.common.rpc.times import to_datetime, to_duration, to_seconds, to_timestamp
 from services.pool_manager.capacity.erlang import Estimate, Load, PartialLoad
-from services.pool_manager.inventory.provisioning import RawSpec
 from services.pool_manager.model.capacity import PoolStatus, StateCounts, Statistics
 from services.pool_manager.model.leases import LeaseFilter, LeaseInfo
-from services.pool_manager.model.proxies import ProxyAction, ProxyFilter, ProxyInfo, ProxyState
+from services.pool_manager.model.proxies import Protocol, ProxyAction, ProxyFilter, ProxyInfo, ProxySpec, ProxyState
 from services.pool_manager.validation import check_country, check_name
 
-_PROTOCOLS: dict[int, str] = {
-    number: "" if number == common_pb2.PROTOCOL_UNSPECIFIED else name for name, number in common_pb2.Protocol.items()
-}
 _STATES: dict[int, ProxyState] = {pool_pb2.ProxyState.Value(state.name): state for state in ProxyState}
 _ACTIONS: dict[int, ProxyAction] = {pool_pb2.ProxyAction.Value(action.name): action for action in ProxyAction}
 
@@ -37,14 +33,14 @@ def moment(message: Any, field: str) -> datetime | None:
     return to_datetime(value) if message.HasField(field) else None
 
 
-def raw_spec(spec: pool_pb2.ProxySpec) -> RawSpec:
+def proxy_spec(spec: pool_pb2.ProxySpec) -> ProxySpec:
     """Reads a row that is to be added."""
-    return RawSpec(
+    return ProxySpec(
         ip_address=spec.ip_address,
         ip_port=spec.ip_port,
         country=spec.country,
         provider=spec.provider,
-        protocol=_PROTOCOLS.get(spec.protocol, str(spec.protocol)),
+        protocol=Protocol(name_of(common_pb2.Protocol.DESCRIPTOR, spec.protocol) or Protocol.HTTP),
         cooldown=span(spec, "cooldown"),
     )
 

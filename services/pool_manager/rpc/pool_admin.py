@@ -42,7 +42,7 @@ class PoolAdminServicer(pool_pb2_grpc.PoolAdminServicer):
     ) -> pool_pb2.ProvisionProxiesResponse:
         """Adds proxies."""
         actor = self._operator(context)
-        specs = check_specs([codec.raw_spec(spec) for spec in request.proxies], self._own_address)
+        specs = check_specs([codec.proxy_spec(spec) for spec in request.proxies], self._own_address)
         done = await self._store.provision(specs, None if request.dry_run else AuditEntry(actor, "PROVISION", {}))
         return pool_pb2.ProvisionProxiesResponse(created=done.created, updated=done.updated, unchanged=done.unchanged)
 

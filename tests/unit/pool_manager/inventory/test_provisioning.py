@@ -4,20 +4,20 @@ import pytest
 
 from libs.common.errors import ClicktraceError
 from libs.common.process.settings import Address
-from services.pool_manager.inventory.provisioning import RawSpec, check_specs
+from services.pool_manager.inventory.provisioning import check_specs
 from services.pool_manager.model.proxies import Protocol, ProxySpec
 
 OWN = Address("10.0.0.1", 50051)
 
 
 def row(
-    ip_address: str = "proxy", ip_port: int = 7000, *, country: str = "us", provider: str = "", protocol: str = "",
+    ip_address: str = "proxy", ip_port: int = 7000, *, country: str = "us", provider: str = "", protocol: str = "HTTP",
     cooldown: float | None = None,
-) -> RawSpec:  # fmt: skip
-    return RawSpec(ip_address, ip_port, country, provider, protocol, cooldown)
+) -> ProxySpec:  # fmt: skip
+    return ProxySpec(ip_address, ip_port, Protocol(protocol), provider, country, cooldown)
 
 
-def faults(*rows: RawSpec) -> list[str]:
+def faults(*rows: ProxySpec) -> list[str]:
     with pytest.raises(ClicktraceError) as caught:
         check_specs(rows, OWN)
     return [violation.field for violation in caught.value.violations]
