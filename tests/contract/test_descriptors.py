@@ -34,7 +34,7 @@ FIELDS = {
     POOL.message_types_by_name["PoolStatus"]: (
         "total available in_use cooldown unhealthy drained utilization next_available_time"
     ),
-    TRACER.message_types_by_name["TraceRequest"]: "trace_id url proxy lease_expire_time limits headers policy",
+    TRACER.message_types_by_name["TraceRequest"]: "trace_id url proxy lease_remaining limits headers policy",
     TRACER.message_types_by_name["Limits"]: "max_hops hop_timeout total_timeout max_body_bytes max_url_bytes",
     TRACER.message_types_by_name["RequestHeaders"]: "user_agent accept_language",
     TRACER.message_types_by_name["Policy"]: "follow_html allow_insecure_tls",

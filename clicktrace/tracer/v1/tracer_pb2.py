@@ -24,34 +24,33 @@ _sym_db = _symbol_database.Default()
 
 from clicktrace.common.v1 import common_pb2 as clicktrace_dot_common_dot_v1_dot_common__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
-from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!clicktrace/tracer/v1/tracer.proto\x12\x14\x63licktrace.tracer.v1\x1a!clicktrace/common/v1/common.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xab\x01\n\x06Limits\x12\x10\n\x08max_hops\x18\x01 \x01(\x05\x12.\n\x0bhop_timeout\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x30\n\rtotal_timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x16\n\x0emax_body_bytes\x18\x04 \x01(\x03\x12\x15\n\rmax_url_bytes\x18\x05 \x01(\x05\"=\n\x0eRequestHeaders\x12\x12\n\nuser_agent\x18\x01 \x01(\t\x12\x17\n\x0f\x61\x63\x63\x65pt_language\x18\x02 \x01(\t\"N\n\x06Policy\x12\x18\n\x0b\x66ollow_html\x18\x01 \x01(\x08H\x00\x88\x01\x01\x12\x1a\n\x12\x61llow_insecure_tls\x18\x02 \x01(\x08\x42\x0e\n\x0c_follow_html\"\x85\x03\n\x0cTraceRequest\x12\x10\n\x08trace_id\x18\x01 \x01(\t\x12\x0b\n\x03url\x18\x02 \x01(\t\x12*\n\x05proxy\x18\x03 \x01(\x0b\x32\x1b.clicktrace.common.v1.Proxy\x12\x35\n\x11lease_expire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x06limits\x18\x05 \x01(\x0b\x32\x1c.clicktrace.tracer.v1.Limits\x12\x35\n\x07headers\x18\x06 \x01(\x0b\x32$.clicktrace.tracer.v1.RequestHeaders\x12,\n\x06policy\x18\x07 \x01(\x0b\x32\x1c.clicktrace.tracer.v1.Policy\x12\x32\n\x0flease_remaining\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\thop_delay\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\"\xa0\x01\n\nTraceEvent\x12(\n\x03hop\x18\x01 \x01(\x0b\x32\x19.clicktrace.common.v1.HopH\x00\x12.\n\x06result\x18\x02 \x01(\x0b\x32\x1c.clicktrace.tracer.v1.ResultH\x00\x12/\n\x0c\x65\x61rlier_hops\x18\x03 \x03(\x0b\x32\x19.clicktrace.common.v1.HopB\x07\n\x05\x65vent\"\xd1\x05\n\x06Result\x12\x11\n\tfinal_url\x18\x01 \x01(\t\x12<\n\x0bstop_reason\x18\x02 \x01(\x0e\x32\'.clicktrace.tracer.v1.Result.StopReason\x12\x0c\n\x04hops\x18\x03 \x01(\x05\x12.\n\x07\x66\x61ilure\x18\x04 \x01(\x0b\x32\x1d.clicktrace.tracer.v1.Failure\x12/\n\x06params\x18\x05 \x03(\x0b\x32\x1f.clicktrace.common.v1.Parameter\x12-\n\ntotal_time\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05\x62ytes\x18\x07 \x01(\x03\x12\x14\n\x0c\x66inal_status\x18\x08 \x01(\x05\x12\x11\n\tforwarded\x18\t \x01(\x08\x12\x12\n\nchallenged\x18\n \x01(\x08\"\x8b\x03\n\nStopReason\x12\x1b\n\x17STOP_REASON_UNSPECIFIED\x10\x00\x12\x0b\n\x07LANDING\x10\x01\x12\x0c\n\x08MAX_HOPS\x10\x02\x12\x0f\n\x0bHOP_TIMEOUT\x10\x03\x12\x11\n\rTOTAL_TIMEOUT\x10\x04\x12\x11\n\rURL_TOO_LARGE\x10\x05\x12\x15\n\x11HEADERS_TOO_LARGE\x10\x06\x12\x12\n\x0e\x42ODY_TOO_LARGE\x10\x07\x12\x18\n\x14\x43ONFLICTING_LOCATION\x10\x08\x12\x14\n\x10INVALID_LOCATION\x10\t\x12\x16\n\x12UNSUPPORTED_SCHEME\x10\n\x12\x0c\n\x08\x41PP_LINK\x10\x0b\x12\x12\n\x0eREFUSED_TARGET\x10\x0c\x12\r\n\tTLS_ERROR\x10\r\x12\x0f\n\x0bPROXY_ERROR\x10\x0e\x12\x12\n\x0ePROTOCOL_ERROR\x10\x0f\x12\x14\n\x10\x43ONNECTION_ERROR\x10\x10\x12\r\n\tCANCELLED\x10\x11\x12\x12\n\x0eLEASE_EXPIRING\x10\x12\x12\x0c\n\x08INTERNAL\x10\x13\"\xdb\x01\n\x07\x46\x61ilure\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x32\n\x05\x62lame\x18\x02 \x01(\x0e\x32#.clicktrace.tracer.v1.Failure.Blame\x12\x16\n\x0etarget_reached\x18\x03 \x01(\x08\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x13\n\x0btarget_host\x18\x05 \x01(\t\"N\n\x05\x42lame\x12\x15\n\x11\x42LAME_UNSPECIFIED\x10\x00\x12\t\n\x05PROXY\x10\x01\x12\n\n\x06TARGET\x10\x02\x12\n\n\x06\x43\x41LLER\x10\x03\x12\x0b\n\x07UNCLEAR\x10\x04\x32Y\n\x06Tracer\x12O\n\x05Trace\x12\".clicktrace.tracer.v1.TraceRequest\x1a .clicktrace.tracer.v1.TraceEvent0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!clicktrace/tracer/v1/tracer.proto\x12\x14\x63licktrace.tracer.v1\x1a!clicktrace/common/v1/common.proto\x1a\x1egoogle/protobuf/duration.proto\"\xab\x01\n\x06Limits\x12\x10\n\x08max_hops\x18\x01 \x01(\x05\x12.\n\x0bhop_timeout\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x30\n\rtotal_timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x16\n\x0emax_body_bytes\x18\x04 \x01(\x03\x12\x15\n\rmax_url_bytes\x18\x05 \x01(\x05\"=\n\x0eRequestHeaders\x12\x12\n\nuser_agent\x18\x01 \x01(\t\x12\x17\n\x0f\x61\x63\x63\x65pt_language\x18\x02 \x01(\t\"N\n\x06Policy\x12\x18\n\x0b\x66ollow_html\x18\x01 \x01(\x08H\x00\x88\x01\x01\x12\x1a\n\x12\x61llow_insecure_tls\x18\x02 \x01(\x08\x42\x0e\n\x0c_follow_html\"\xe7\x02\n\x0cTraceRequest\x12\x10\n\x08trace_id\x18\x01 \x01(\t\x12\x0b\n\x03url\x18\x02 \x01(\t\x12*\n\x05proxy\x18\x03 \x01(\x0b\x32\x1b.clicktrace.common.v1.Proxy\x12,\n\x06limits\x18\x05 \x01(\x0b\x32\x1c.clicktrace.tracer.v1.Limits\x12\x35\n\x07headers\x18\x06 \x01(\x0b\x32$.clicktrace.tracer.v1.RequestHeaders\x12,\n\x06policy\x18\x07 \x01(\x0b\x32\x1c.clicktrace.tracer.v1.Policy\x12\x32\n\x0flease_remaining\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\thop_delay\x18\t \x01(\x0b\x32\x19.google.protobuf.DurationJ\x04\x08\x04\x10\x05R\x11lease_expire_time\"\xa0\x01\n\nTraceEvent\x12(\n\x03hop\x18\x01 \x01(\x0b\x32\x19.clicktrace.common.v1.HopH\x00\x12.\n\x06result\x18\x02 \x01(\x0b\x32\x1c.clicktrace.tracer.v1.ResultH\x00\x12/\n\x0c\x65\x61rlier_hops\x18\x03 \x03(\x0b\x32\x19.clicktrace.common.v1.HopB\x07\n\x05\x65vent\"\xd3\x05\n\x06Result\x12\x11\n\tfinal_url\x18\x01 \x01(\t\x12<\n\x0bstop_reason\x18\x02 \x01(\x0e\x32\'.clicktrace.tracer.v1.Result.StopReason\x12\x0c\n\x04hops\x18\x03 \x01(\x05\x12.\n\x07\x66\x61ilure\x18\x04 \x01(\x0b\x32\x1d.clicktrace.tracer.v1.Failure\x12/\n\x06params\x18\x05 \x03(\x0b\x32\x1f.clicktrace.common.v1.Parameter\x12-\n\ntotal_time\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05\x62ytes\x18\x07 \x01(\x03\x12\x14\n\x0c\x66inal_status\x18\x08 \x01(\x05\x12\x11\n\tforwarded\x18\t \x01(\x08\x12\x12\n\nchallenged\x18\n \x01(\x08\"\x8d\x03\n\nStopReason\x12\x1b\n\x17STOP_REASON_UNSPECIFIED\x10\x00\x12\x0b\n\x07LANDING\x10\x01\x12\x0c\n\x08MAX_HOPS\x10\x02\x12\x0f\n\x0bHOP_TIMEOUT\x10\x03\x12\x11\n\rTOTAL_TIMEOUT\x10\x04\x12\x11\n\rURL_TOO_LARGE\x10\x05\x12\x15\n\x11HEADERS_TOO_LARGE\x10\x06\x12\x18\n\x14\x43ONFLICTING_LOCATION\x10\x08\x12\x14\n\x10INVALID_LOCATION\x10\t\x12\x16\n\x12UNSUPPORTED_SCHEME\x10\n\x12\x0c\n\x08\x41PP_LINK\x10\x0b\x12\x12\n\x0eREFUSED_TARGET\x10\x0c\x12\r\n\tTLS_ERROR\x10\r\x12\x0f\n\x0bPROXY_ERROR\x10\x0e\x12\x12\n\x0ePROTOCOL_ERROR\x10\x0f\x12\x14\n\x10\x43ONNECTION_ERROR\x10\x10\x12\r\n\tCANCELLED\x10\x11\x12\x12\n\x0eLEASE_EXPIRING\x10\x12\x12\x0c\n\x08INTERNAL\x10\x13\"\x04\x08\x07\x10\x07*\x0e\x42ODY_TOO_LARGE\"\xdb\x01\n\x07\x46\x61ilure\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x32\n\x05\x62lame\x18\x02 \x01(\x0e\x32#.clicktrace.tracer.v1.Failure.Blame\x12\x16\n\x0etarget_reached\x18\x03 \x01(\x08\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x13\n\x0btarget_host\x18\x05 \x01(\t\"N\n\x05\x42lame\x12\x15\n\x11\x42LAME_UNSPECIFIED\x10\x00\x12\t\n\x05PROXY\x10\x01\x12\n\n\x06TARGET\x10\x02\x12\n\n\x06\x43\x41LLER\x10\x03\x12\x0b\n\x07UNCLEAR\x10\x04\x32Y\n\x06Tracer\x12O\n\x05Trace\x12\".clicktrace.tracer.v1.TraceRequest\x1a .clicktrace.tracer.v1.TraceEvent0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'clicktrace.tracer.v1.tracer_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LIMITS']._serialized_start=160
-  _globals['_LIMITS']._serialized_end=331
-  _globals['_REQUESTHEADERS']._serialized_start=333
-  _globals['_REQUESTHEADERS']._serialized_end=394
-  _globals['_POLICY']._serialized_start=396
-  _globals['_POLICY']._serialized_end=474
-  _globals['_TRACEREQUEST']._serialized_start=477
-  _globals['_TRACEREQUEST']._serialized_end=866
-  _globals['_TRACEEVENT']._serialized_start=869
-  _globals['_TRACEEVENT']._serialized_end=1029
-  _globals['_RESULT']._serialized_start=1032
-  _globals['_RESULT']._serialized_end=1753
-  _globals['_RESULT_STOPREASON']._serialized_start=1358
-  _globals['_RESULT_STOPREASON']._serialized_end=1753
-  _globals['_FAILURE']._serialized_start=1756
-  _globals['_FAILURE']._serialized_end=1975
-  _globals['_FAILURE_BLAME']._serialized_start=1897
-  _globals['_FAILURE_BLAME']._serialized_end=1975
-  _globals['_TRACER']._serialized_start=1977
-  _globals['_TRACER']._serialized_end=2066
+  _globals['_LIMITS']._serialized_start=127
+  _globals['_LIMITS']._serialized_end=298
+  _globals['_REQUESTHEADERS']._serialized_start=300
+  _globals['_REQUESTHEADERS']._serialized_end=361
+  _globals['_POLICY']._serialized_start=363
+  _globals['_POLICY']._serialized_end=441
+  _globals['_TRACEREQUEST']._serialized_start=444
+  _globals['_TRACEREQUEST']._serialized_end=803
+  _globals['_TRACEEVENT']._serialized_start=806
+  _globals['_TRACEEVENT']._serialized_end=966
+  _globals['_RESULT']._serialized_start=969
+  _globals['_RESULT']._serialized_end=1692
+  _globals['_RESULT_STOPREASON']._serialized_start=1295
+  _globals['_RESULT_STOPREASON']._serialized_end=1692
+  _globals['_FAILURE']._serialized_start=1695
+  _globals['_FAILURE']._serialized_end=1914
+  _globals['_FAILURE_BLAME']._serialized_start=1836
+  _globals['_FAILURE_BLAME']._serialized_end=1914
+  _globals['_TRACER']._serialized_start=1916
+  _globals['_TRACER']._serialized_end=2005
 # @@protoc_insertion_point(module_scope)

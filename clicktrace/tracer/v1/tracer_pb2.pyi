@@ -2,7 +2,6 @@ import datetime
 
 from clicktrace.common.v1 import common_pb2 as _common_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
-from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -43,11 +42,10 @@ class Policy(_message.Message):
     def __init__(self, follow_html: _Optional[bool] = ..., allow_insecure_tls: _Optional[bool] = ...) -> None: ...
 
 class TraceRequest(_message.Message):
-    __slots__ = ("trace_id", "url", "proxy", "lease_expire_time", "limits", "headers", "policy", "lease_remaining", "hop_delay")
+    __slots__ = ("trace_id", "url", "proxy", "limits", "headers", "policy", "lease_remaining", "hop_delay")
     TRACE_ID_FIELD_NUMBER: _ClassVar[int]
     URL_FIELD_NUMBER: _ClassVar[int]
     PROXY_FIELD_NUMBER: _ClassVar[int]
-    LEASE_EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
     HEADERS_FIELD_NUMBER: _ClassVar[int]
     POLICY_FIELD_NUMBER: _ClassVar[int]
@@ -56,13 +54,12 @@ class TraceRequest(_message.Message):
     trace_id: str
     url: str
     proxy: _common_pb2.Proxy
-    lease_expire_time: _timestamp_pb2.Timestamp
     limits: Limits
     headers: RequestHeaders
     policy: Policy
     lease_remaining: _duration_pb2.Duration
     hop_delay: _duration_pb2.Duration
-    def __init__(self, trace_id: _Optional[str] = ..., url: _Optional[str] = ..., proxy: _Optional[_Union[_common_pb2.Proxy, _Mapping]] = ..., lease_expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., headers: _Optional[_Union[RequestHeaders, _Mapping]] = ..., policy: _Optional[_Union[Policy, _Mapping]] = ..., lease_remaining: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., hop_delay: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    def __init__(self, trace_id: _Optional[str] = ..., url: _Optional[str] = ..., proxy: _Optional[_Union[_common_pb2.Proxy, _Mapping]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., headers: _Optional[_Union[RequestHeaders, _Mapping]] = ..., policy: _Optional[_Union[Policy, _Mapping]] = ..., lease_remaining: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., hop_delay: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class TraceEvent(_message.Message):
     __slots__ = ("hop", "result", "earlier_hops")
@@ -85,7 +82,6 @@ class Result(_message.Message):
         TOTAL_TIMEOUT: _ClassVar[Result.StopReason]
         URL_TOO_LARGE: _ClassVar[Result.StopReason]
         HEADERS_TOO_LARGE: _ClassVar[Result.StopReason]
-        BODY_TOO_LARGE: _ClassVar[Result.StopReason]
         CONFLICTING_LOCATION: _ClassVar[Result.StopReason]
         INVALID_LOCATION: _ClassVar[Result.StopReason]
         UNSUPPORTED_SCHEME: _ClassVar[Result.StopReason]
@@ -105,7 +101,6 @@ class Result(_message.Message):
     TOTAL_TIMEOUT: Result.StopReason
     URL_TOO_LARGE: Result.StopReason
     HEADERS_TOO_LARGE: Result.StopReason
-    BODY_TOO_LARGE: Result.StopReason
     CONFLICTING_LOCATION: Result.StopReason
     INVALID_LOCATION: Result.StopReason
     UNSUPPORTED_SCHEME: Result.StopReason

@@ -203,6 +203,10 @@ def _fill(message: Message, answers: Sequence[Answer | ClicktraceError], put: Ca
         result = message.results.add()
         if isinstance(answer, ClicktraceError):
             result.error.CopyFrom(status.to_status(answer))
-        else:
+            continue
+        try:
             put(result.response, answer)
+        except ClicktraceError as error:
+            # Such as a login that cannot travel: the others of the batch have theirs.
+            result.error.CopyFrom(status.to_status(error))
     return message

@@ -3,7 +3,6 @@
 import ipaddress
 import re
 from collections.abc import Iterable
-from time import time
 
 from google.protobuf.duration_pb2 import Duration
 
@@ -58,18 +57,10 @@ def to_request(
             follow_html=follow_html,
             allow_insecure_tls=message.policy.allow_insecure_tls,
         ),
-        lease_deadline=_lease_deadline(message, now),
+        lease_deadline=now + times.to_seconds(message.lease_remaining) if message.HasField("lease_remaining") else None,
         call_deadline=None if call_remaining is None else now + call_remaining,
         hop_delay=times.to_seconds(message.hop_delay),
     )
-
-
-def _lease_deadline(message: pb.TraceRequest, now: float) -> float | None:
-    if message.HasField("lease_remaining"):
-        return now + times.to_seconds(message.lease_remaining)
-    if message.HasField("lease_expire_time"):
-        return now + message.lease_expire_time.seconds + message.lease_expire_time.nanos / 1e9 - time()
-    return None
 
 
 def _to_proxy(message: common_pb2.Proxy) -> Proxy:

@@ -196,6 +196,21 @@ async def test_credentials_come_from_the_file_of_the_provider(database: str, tmp
     )  # fmt: skip
 
 
+async def test_a_slot_whose_login_cannot_travel_costs_the_others_of_its_batch_nothing(
+    database: str, tmp_path: Path
+) -> None:
+    (tmp_path / "web.toml").write_text('profile = "webshare"\nusername = "a-long-customer"\npassword = "s3cret"\n')
+    names = [".".join(["s" * 60] * 4), "slot-1"]
+    async with serve_in_process(database, credentials_dir=tmp_path) as manager:
+        specs = [pb.ProxySpec(ip_address=name, ip_port=80, country="us", provider="web") for name in names]
+        await manager.admin.ProvisionProxies(pb.ProvisionProxiesRequest(proxies=specs))
+        requests = [pb.LeaseRequest(request_id=name[:6]) for name in names]
+        results = (await manager.leases.BatchLease(pb.BatchLeaseRequest(requests=requests))).results
+    assert sorted(result.WhichOneof("result") or "" for result in results) == ["error", "response"]
+    refused = [from_status(result.error).reason for result in results if result.HasField("error")]
+    assert refused == ["PROVIDER_LOGIN_UNUSABLE"]
+
+
 SEEDS_ROWS = """
 INSERT INTO ip_rotation_pool (ip_address, ip_port, country, provider)
 SELECT
