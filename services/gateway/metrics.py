@@ -12,6 +12,7 @@ from services.gateway.clicks.record import Answered
 from services.gateway.clicks.trace import Trace
 from services.gateway.drift.shape import DriftKind
 from services.gateway.model import Answer
+from services.gateway.urls import judging
 from services.gateway.urls.parameters import SplitUrl, parse
 
 _CLICKS = Bounded(
@@ -45,7 +46,7 @@ _TRACE_TIME = Bounded(
 _TRACES = Bounded(
     Counter(
         "clicktrace_gateway_traces",
-        "Traces that ended, by offer and how: LANDED, or why the visitor could not be sent to their end.",
+        "Traces that ended, by offer and how: LANDED, LANDING_BLOCKED, or why the visitor could not be sent there.",
         ["offer", "result"],
     ),
     most=2_000,
@@ -124,7 +125,7 @@ class ClickMetrics:
         if trace.is_joined:
             return
         offer, example = trace.offer.name, exemplar()
-        _TRACES.of(offer, trace.failure or "LANDED").inc(1, example)
+        _TRACES.of(offer, trace.failure or _landed(trace)).inc(1, example)
         _TRACE_TIME.of(offer).observe(seconds, example)
         for attempt in trace.attempts:
             _LEASE_WAIT.observe(attempt.lease_wait, example)
@@ -133,6 +134,11 @@ class ClickMetrics:
             inbound = {parameter.name for parameter in trace.click.inbound}
             found = {parameter.name for parameter in parse(SplitUrl.of(trace.result.final_url).query or "")}
             _LOST_PARAMETERS.of(offer).inc(len(found - inbound))
+
+
+def _landed(trace: Trace) -> str:
+    """Returns how a trace landed: on a page, or on one that keeps robots out."""
+    return judging.BLOCKED if trace.result and trace.result.stop_reason == judging.BLOCKED else "LANDED"
 
 
 class DriftMetrics:

@@ -21,6 +21,8 @@ MAX_WAIT_SECONDS = (0.1, 60.0)
 JOIN_WINDOW_SECONDS = (0.0, 86_400.0)
 """The range of `Offer.join_window`, in seconds."""
 DEFAULT_JOIN_WINDOW_SECONDS = 3_600.0
+ERROR_STATUS = (400, 599)
+"""The range of `Offer.landing_statuses`."""
 WEIGHT = (1, 1_000)
 """The range of `Offer.weight`."""
 
@@ -46,6 +48,13 @@ class FallbackPolicy(enum.StrEnum):
 
     TRACKING_URL = "TRACKING_URL"
     LAST_LANDING = "LAST_LANDING"
+
+
+class BlockedLanding(enum.StrEnum):
+    """Where a visitor goes when the landing page keeps robots out."""
+
+    USE = "USE"
+    FALLBACK = "FALLBACK"
 
 
 class UserAgentPolicy(enum.StrEnum):
@@ -130,6 +139,9 @@ class Offer:
     fallback_url: str = ""
     fallback_policy: FallbackPolicy = FallbackPolicy.TRACKING_URL
     landing_hosts: tuple[str, ...] = ()
+    landing_statuses: tuple[int, ...] = ()
+    """The statuses from 400 on with which a page is a landing all the same."""
+    blocked_landing: BlockedLanding = BlockedLanding.USE
     user_agent_policy: UserAgentPolicy = UserAgentPolicy.TRACER
     allow_app_links: bool = False
     weight: Annotated[int, Interval(ge=WEIGHT[0], le=WEIGHT[1])] = 1

@@ -89,7 +89,15 @@ class ParameterRename(_message.Message):
     def __init__(self, to: _Optional[str] = ..., **kwargs) -> None: ...
 
 class Offer(_message.Message):
-    __slots__ = ("name", "tracking_url", "country", "max_wait", "mode", "merge_policy", "allow_params", "deny_params", "rename_params", "identity_params", "fallback_url", "fallback_policy", "landing_hosts", "user_agent_policy", "allow_app_links", "weight", "join_window", "create_time", "update_time", "webhook_url", "disabled", "etag")
+    __slots__ = ("name", "tracking_url", "country", "max_wait", "mode", "merge_policy", "allow_params", "deny_params", "rename_params", "identity_params", "fallback_url", "fallback_policy", "landing_hosts", "user_agent_policy", "allow_app_links", "weight", "join_window", "create_time", "update_time", "webhook_url", "disabled", "etag", "landing_statuses", "blocked_landing")
+    class BlockedLanding(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        BLOCKED_LANDING_UNSPECIFIED: _ClassVar[Offer.BlockedLanding]
+        USE: _ClassVar[Offer.BlockedLanding]
+        FALLBACK: _ClassVar[Offer.BlockedLanding]
+    BLOCKED_LANDING_UNSPECIFIED: Offer.BlockedLanding
+    USE: Offer.BlockedLanding
+    FALLBACK: Offer.BlockedLanding
     NAME_FIELD_NUMBER: _ClassVar[int]
     TRACKING_URL_FIELD_NUMBER: _ClassVar[int]
     COUNTRY_FIELD_NUMBER: _ClassVar[int]
@@ -112,6 +120,8 @@ class Offer(_message.Message):
     WEBHOOK_URL_FIELD_NUMBER: _ClassVar[int]
     DISABLED_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
+    LANDING_STATUSES_FIELD_NUMBER: _ClassVar[int]
+    BLOCKED_LANDING_FIELD_NUMBER: _ClassVar[int]
     name: str
     tracking_url: str
     country: str
@@ -134,7 +144,9 @@ class Offer(_message.Message):
     webhook_url: str
     disabled: bool
     etag: str
-    def __init__(self, name: _Optional[str] = ..., tracking_url: _Optional[str] = ..., country: _Optional[str] = ..., max_wait: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., mode: _Optional[_Union[Mode, str]] = ..., merge_policy: _Optional[_Union[MergePolicy, str]] = ..., allow_params: _Optional[_Iterable[str]] = ..., deny_params: _Optional[_Iterable[str]] = ..., rename_params: _Optional[_Iterable[_Union[ParameterRename, _Mapping]]] = ..., identity_params: _Optional[_Iterable[str]] = ..., fallback_url: _Optional[str] = ..., fallback_policy: _Optional[_Union[FallbackPolicy, str]] = ..., landing_hosts: _Optional[_Iterable[str]] = ..., user_agent_policy: _Optional[_Union[UserAgentPolicy, str]] = ..., allow_app_links: _Optional[bool] = ..., weight: _Optional[int] = ..., join_window: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., webhook_url: _Optional[str] = ..., disabled: _Optional[bool] = ..., etag: _Optional[str] = ...) -> None: ...
+    landing_statuses: _containers.RepeatedScalarFieldContainer[int]
+    blocked_landing: Offer.BlockedLanding
+    def __init__(self, name: _Optional[str] = ..., tracking_url: _Optional[str] = ..., country: _Optional[str] = ..., max_wait: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., mode: _Optional[_Union[Mode, str]] = ..., merge_policy: _Optional[_Union[MergePolicy, str]] = ..., allow_params: _Optional[_Iterable[str]] = ..., deny_params: _Optional[_Iterable[str]] = ..., rename_params: _Optional[_Iterable[_Union[ParameterRename, _Mapping]]] = ..., identity_params: _Optional[_Iterable[str]] = ..., fallback_url: _Optional[str] = ..., fallback_policy: _Optional[_Union[FallbackPolicy, str]] = ..., landing_hosts: _Optional[_Iterable[str]] = ..., user_agent_policy: _Optional[_Union[UserAgentPolicy, str]] = ..., allow_app_links: _Optional[bool] = ..., weight: _Optional[int] = ..., join_window: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., webhook_url: _Optional[str] = ..., disabled: _Optional[bool] = ..., etag: _Optional[str] = ..., landing_statuses: _Optional[_Iterable[int]] = ..., blocked_landing: _Optional[_Union[Offer.BlockedLanding, str]] = ...) -> None: ...
 
 class CreateOfferRequest(_message.Message):
     __slots__ = ("offer",)
@@ -398,10 +410,12 @@ class ChainDrift(_message.Message):
         NEW_LANDING_HOST: _ClassVar[ChainDrift.Kind]
         LOST_PARAMETER: _ClassVar[ChainDrift.Kind]
         BROKEN_HOP: _ClassVar[ChainDrift.Kind]
+        BLOCKED_LANDING: _ClassVar[ChainDrift.Kind]
     KIND_UNSPECIFIED: ChainDrift.Kind
     NEW_LANDING_HOST: ChainDrift.Kind
     LOST_PARAMETER: ChainDrift.Kind
     BROKEN_HOP: ChainDrift.Kind
+    BLOCKED_LANDING: ChainDrift.Kind
     KIND_FIELD_NUMBER: _ClassVar[int]
     SUBJECT_FIELD_NUMBER: _ClassVar[int]
     DETAIL_FIELD_NUMBER: _ClassVar[int]
@@ -425,16 +439,18 @@ class UsualPart(_message.Message):
     def __init__(self, name: _Optional[str] = ..., share: _Optional[float] = ...) -> None: ...
 
 class ChainShape(_message.Message):
-    __slots__ = ("chains", "hops", "landing_hosts", "params")
+    __slots__ = ("chains", "hops", "landing_hosts", "params", "blocked")
     CHAINS_FIELD_NUMBER: _ClassVar[int]
     HOPS_FIELD_NUMBER: _ClassVar[int]
     LANDING_HOSTS_FIELD_NUMBER: _ClassVar[int]
     PARAMS_FIELD_NUMBER: _ClassVar[int]
+    BLOCKED_FIELD_NUMBER: _ClassVar[int]
     chains: int
     hops: _containers.RepeatedCompositeFieldContainer[UsualPart]
     landing_hosts: _containers.RepeatedCompositeFieldContainer[UsualPart]
     params: _containers.RepeatedCompositeFieldContainer[UsualPart]
-    def __init__(self, chains: _Optional[int] = ..., hops: _Optional[_Iterable[_Union[UsualPart, _Mapping]]] = ..., landing_hosts: _Optional[_Iterable[_Union[UsualPart, _Mapping]]] = ..., params: _Optional[_Iterable[_Union[UsualPart, _Mapping]]] = ...) -> None: ...
+    blocked: _containers.RepeatedCompositeFieldContainer[UsualPart]
+    def __init__(self, chains: _Optional[int] = ..., hops: _Optional[_Iterable[_Union[UsualPart, _Mapping]]] = ..., landing_hosts: _Optional[_Iterable[_Union[UsualPart, _Mapping]]] = ..., params: _Optional[_Iterable[_Union[UsualPart, _Mapping]]] = ..., blocked: _Optional[_Iterable[_Union[UsualPart, _Mapping]]] = ...) -> None: ...
 
 class OfferHealth(_message.Message):
     __slots__ = ("offer", "period", "clicks", "fallbacks", "fallback_share", "traces", "trace_time_p50", "trace_time_p90", "trace_time_p99", "drifts", "last_landing_url", "last_landing_time", "shape")

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from services.gateway.clicks.trace import Trace
 from services.gateway.model import Answer, ClickRecord, ClickStatus, ParameterSource
+from services.gateway.urls import judging
 
 VISITOR_LEFT = "VISITOR_LEFT"
 """The reason of a click whose visitor disconnected before there was an answer."""
@@ -59,7 +60,7 @@ def snapshot(
         give_up_time=kept.give_up_time,
         inbound_query=trace.click.query,
         answer=answered.answer if answered else None,
-        reason=reason or trace.failure,
+        reason=reason or trace.failure or _remark(trace),
         visitor_wait=answered.wait if answered else None,
         end_time=untraced_time or trace.end_time,
         location=answered.location if answered else "",
@@ -74,6 +75,11 @@ def snapshot(
         user_agent=kept.user_agent,
         webhook_url=trace.offer.webhook_url if is_late else "",
     )
+
+
+def _remark(trace: Trace) -> str:
+    """Returns what there is to say of a landing that a visitor is sent to all the same; empty if nothing is."""
+    return judging.BLOCKED if trace.result is not None and trace.result.stop_reason == judging.BLOCKED else ""
 
 
 def _status(trace: Trace, answered: Answered | None, *, is_traced: bool) -> ClickStatus:

@@ -24,13 +24,15 @@ from services.gateway.model import (
     UserAgentPolicy,
     WalkResult,
 )
-from services.gateway.urls import destination, template
+from services.gateway.urls import destination, judging, template
 from services.gateway.urls.parameters import SplitUrl
 
 log = logs.get(__name__)
 
 # With less time left, another IP would not bring the visitor to the landing page.
 _LEAST_SECONDS = 0.1
+# How long before the visitor's patience ends the wait for an IP does: his answer then says that there was none.
+_ANSWER_SECONDS = 0.05
 # A chain that broke may work again soon; but a visitor who reloads must not cost an IP each time.
 _FAILURE_KEPT_SECONDS = 30.0
 _OUTCOMES = {
@@ -152,7 +154,7 @@ class Tracing:
         if trace.is_joined:
             return
         result = trace.result
-        if result is not None and not trace.failure and result.stop_reason == "LANDING":
+        if result is not None and not trace.failure and result.stop_reason == judging.LANDING:
             self._landings.note(trace.offer.name, result.final_url)
         if trace.identity:
             age = asyncio.get_running_loop().time() - trace.click.started
@@ -198,7 +200,7 @@ class Tracing:
             f"{click.click_id}-{number}",
             offer.country,
             offer.name,
-            wait=max(0.0, deadline - asked),
+            wait=max(0.0, deadline - asked - _ANSWER_SECONDS),
             click_id=click.click_id,
         )
         try:
@@ -224,7 +226,7 @@ class Tracing:
         began = asyncio.get_running_loop().time()
         outcome, reason, transferred, target_host = Outcome.CANCELLED, "INTERRUPTED", 0, ""
         try:
-            result = await self._follow(self._job(trace, lease), trace, number)
+            result = judging.judged(trace.offer, await self._follow(self._job(trace, lease), trace, number))
             # A blame that this build does not know counts against nobody.
             outcome, reason = _OUTCOMES.get(result.blame, Outcome.UNCLEAR_FAILURE), result.failure_reason
             transferred, target_host = result.bytes, result.target_host

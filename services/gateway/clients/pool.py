@@ -200,9 +200,10 @@ class PoolClient:
             # IPs in use come back long before their leases end, so only the pool knows whether one may come in time.
             if error.retry_after > wait and self._refusals.holds(wanted.country, wait):
                 raise
+            refused = error
         began = loop.time()
         try:
-            return await self._wait_for_one(request, wait)
+            return await self._wait_for_one(request, wait, refused)
         except ClicktraceError as error:
             if error.reason == "NO_AVAILABLE_IP" and loop.time() - began < wait / 2:
                 self._refusals.learn(wanted.country, wait)
@@ -219,8 +220,8 @@ class PoolClient:
                 raise
             return await self._leases.submit(request)
 
-    async def _wait_for_one(self, request: pb.LeaseRequest, wait: float) -> HeldLease:
-        """Leases an IP that has to be waited for, up to `wait` seconds."""
+    async def _wait_for_one(self, request: pb.LeaseRequest, wait: float, refused: ClicktraceError) -> HeldLease:
+        """Leases an IP that has to be waited for, up to `wait` seconds. Raises `refused` if none comes in that time."""
         request.wait.CopyFrom(times.to_duration(wait))
         # The TTL begins when the IP is granted, our clock when we ask: the wait is added, so that the lease is not
         # over for us when it comes.
@@ -232,7 +233,12 @@ class PoolClient:
         # The call outlives a caller who gives up: a cancel cannot stop an answer that has left already, and an IP that
         # nobody knows of would be held until its TTL is over.
         self._returning.start(self._settle(granted, request, call, asked, ttl), name=f"lease:{request.request_id}")
-        return await granted
+        try:
+            async with asyncio.timeout(wait):
+                return await granted
+        except TimeoutError:
+            # The pool said that there was none; its second answer, which says it again, is on its way at best.
+            raise refused from None
 
     async def _settle(
         self,

@@ -17,6 +17,7 @@ _WORDS = {
     DriftKind.NEW_LANDING_HOST: "new landing host",
     DriftKind.LOST_PARAMETER: "lost parameter",
     DriftKind.BROKEN_HOP: "chain breaks at",
+    DriftKind.BLOCKED_LANDING: "robots kept out",
 }
 
 

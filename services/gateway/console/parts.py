@@ -231,7 +231,7 @@ def tone_and_label(record: ClickRecord) -> tuple[str, str]:
     if record.answer is not None and not record.answer.is_known:
         return "calm", wording.reason(record.answer)
     if record.answer is Answer.LANDING:
-        return "good", "landed"
+        return ("warn", f"landed, {wording.reason(record.reason)}") if record.reason else ("good", "landed")
     late = {
         ClickStatus.COMPLETED: ", landed later",
         ClickStatus.TRACING: ", trace goes on",

@@ -20,6 +20,8 @@ _REASONS = {
     "TRACE_TIMEOUT": "trace took too long",
     "SHUTTING_DOWN": "gateway was stopping",
     "VISITOR_LEFT": "visitor left before the answer",
+    "LANDING_BLOCKED": "page keeps robots out",
+    "LANDING_HTTP_ERROR": "chain ends on an error page",
 }
 
 

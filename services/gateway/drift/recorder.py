@@ -15,6 +15,7 @@ from services.gateway.clicks.trace import Trace
 from services.gateway.drift.shape import Chain, DriftKind
 from services.gateway.drift.stats import Activity, OfferHealth, time_class
 from services.gateway.model import Answer, Blame, WalkResult
+from services.gateway.urls import judging
 from services.gateway.urls.parameters import SplitUrl, parse
 
 log = logs.get(__name__)
@@ -84,7 +85,8 @@ class HealthRecorder:
         activity.count_chain(chain_of(trace, result))
         if not trace.failure:
             activity.times[time_class(seconds)] += 1
-            activity.last_landing = SplitUrl.of(result.final_url).base
+            if result.stop_reason != judging.BLOCKED:
+                activity.last_landing = SplitUrl.of(result.final_url).base
 
     async def page(self, after: str, size: int, *, offer: str = "", drifting: bool = False) -> Sequence[OfferHealth]:
         """Returns up to `size` offers whose names come after `after`, by name, as all gateways last flushed them."""
@@ -176,4 +178,5 @@ def chain_of(trace: Trace, result: WalkResult) -> Chain:
         params=[] if trace.failure else [parameter.name for parameter in parse(final.query or "")],
         inbound=[parameter.name for parameter in trace.click.inbound],
         failure=trace.failure,
+        is_blocked=result.stop_reason == judging.BLOCKED,
     )

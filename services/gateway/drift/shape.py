@@ -20,6 +20,7 @@ _SLOWEST_CHAINS = 50
 # A landing host is new if its share is below _RARE; a parameter is lost if its share was at least _ALWAYS. A deviation
 # that is flagged stays flagged until half of the chains show it: then it is usual.
 _RARE = 0.005
+_SELDOM = 0.05
 _ALWAYS = 0.95
 _USUAL = 0.5
 # If the known hosts cover less than this share of chains, hosts differ with every click and none of them is new.
@@ -43,6 +44,7 @@ class DriftKind(enum.StrEnum):
     NEW_LANDING_HOST = "NEW_LANDING_HOST"
     LOST_PARAMETER = "LOST_PARAMETER"
     BROKEN_HOP = "BROKEN_HOP"
+    BLOCKED_LANDING = "BLOCKED_LANDING"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,8 @@ class Chain:
     """The names of the click's parameters; sorted."""
     failure: str = ""
     """The UPPER_SNAKE reason why the chain broke; empty if it led to a landing page."""
+    is_blocked: bool = False
+    """Whether the landing page keeps robots out."""
 
     @classmethod
     def of(
@@ -69,6 +73,7 @@ class Chain:
         params: Iterable[str] = (),
         inbound: Iterable[str] = (),
         failure: str = "",
+        is_blocked: bool = False,
     ) -> "Chain":
         """Builds a chain from (host, redirect kind) pairs and parameter names; drops what exceeds the limits."""
         brought = frozenset(inbound)
@@ -78,6 +83,7 @@ class Chain:
             params=_names(name for name in params if name not in brought),
             inbound=_names(brought),
             failure=failure,
+            is_blocked=is_blocked,
         )
 
 
@@ -121,6 +127,8 @@ class Shape:
     """The share, 0 to 1, of each host on which chains ended."""
     params: Mapping[str, float] = field(default_factory=dict)
     """The share, 0 to 1, of each parameter of the landing pages."""
+    blocked: Mapping[str, float] = field(default_factory=dict)
+    """The share, 0 to 1, of chains that ended on a page which keeps robots out, by its host."""
     drifts: Sequence[Drift] = ()
     """The newest first."""
 
@@ -140,6 +148,10 @@ def deviations(shape: Shape, chain: Chain) -> Sequence[Deviation]:
         known = max(shape.landing_hosts, key=lambda name: shape.landing_hosts[name])
         detail = f"it used to lead on by {usual}" if usual else f"most ended on {known}"
         return (Deviation(DriftKind.NEW_LANDING_HOST, host, f"chains end here; {detail}"),)
+    if chain.is_blocked or shape.blocked.get(host):
+        blocked = _blocked(shape, chain)
+        if chain.is_blocked or blocked:
+            return blocked
     present = {*chain.params, *chain.inbound}
     return tuple(
         Deviation(DriftKind.LOST_PARAMETER, name, f"landing pages lack it; {share:.0%} had it")
@@ -177,6 +189,18 @@ def _is_new(shape: Shape, host: str, *, is_flagged: bool) -> bool:
     return is_flagged or sum(share for share in shares.values() if share >= _RARE) >= _COVERED
 
 
+def _blocked(shape: Shape, chain: Chain) -> Sequence[Deviation]:
+    """Returns how a landing page deviates that keeps robots out where they got in, or the other way."""
+    host = chain.end_host
+    part = shape.blocked.get(host, 0.0) / max(shape.landing_hosts.get(host, 0.0), _FORGOTTEN)
+    if not chain.is_blocked:
+        part = 1 - part
+    text = "landing pages keep robots out, as they did not" if chain.is_blocked else "landing pages let robots in again"
+    deviation = Deviation(DriftKind.BLOCKED_LANDING, host, text)
+    is_flagged = any(drift.deviation == deviation for drift in shape.drifts)
+    return (deviation,) if part < (_USUAL if is_flagged else _SELDOM) else ()
+
+
 def _leads_on(shape: Shape, host: str) -> str:
     """Returns the kind of redirect that a host usually answers with; empty if it usually ends the chain."""
     for hop, share in shape.hops.items():
@@ -209,8 +233,8 @@ def _is_over(shape: Shape, drift: Drift, now: float) -> bool:
             return shape.params.get(subject, 0.0) < _USUAL
         case DriftKind.NEW_LANDING_HOST:
             return shape.landing_hosts.get(subject, 0.0) >= _USUAL
-        case DriftKind.BROKEN_HOP:
-            # A broken chain never becomes usual.
+        case DriftKind.BROKEN_HOP | DriftKind.BLOCKED_LANDING:
+            # A broken chain never becomes usual; once a page that keeps robots out is, chains show no drift any more.
             return False
 
 
@@ -224,9 +248,11 @@ def _learned(shape: Shape, good: Mapping[Chain, int], seconds: float) -> Shape:
     else:
         # The slower of the two rates: by number of chains and by time.
         keep = max((1 - 1 / _SLOWEST_CHAINS) ** total, math.exp(-seconds / _MEMORY_SECONDS))
-    hops, hosts, params, untold = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
+    hops, hosts, params, untold, blocked = (Counter[str]() for _ in range(5))
     for chain, times in good.items():
         hosts[chain.end_host] += times
+        if chain.is_blocked:
+            blocked[chain.end_host] += times
         for part, names in ((hops, chain.hops), (params, chain.params), (untold, chain.inbound)):
             for name in names:
                 part[name] += times
@@ -235,6 +261,7 @@ def _learned(shape: Shape, good: Mapping[Chain, int], seconds: float) -> Shape:
         chains=shape.chains + total,
         hops=_shares(shape.hops, hops, keep, lambda _: total, most=MOST_HOPS),
         landing_hosts=_shares(shape.landing_hosts, hosts, keep, lambda _: total, most=MOST_HOSTS),
+        blocked=_shares(shape.blocked, blocked, keep, lambda _: total, most=MOST_HOSTS),
         # A chain says nothing about a parameter that its click already had.
         params=_shares(shape.params, params, keep, lambda name: total - untold[name], most=MOST_PARAMS),
     )

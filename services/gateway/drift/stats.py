@@ -167,6 +167,7 @@ def health_to_json(health: Health) -> dict[str, object]:
         "hops": dict(shape.hops),
         "landing_hosts": dict(shape.landing_hosts),
         "params": dict(shape.params),
+        "blocked": dict(shape.blocked),
         "drifts": [
             {
                 "kind": drift.deviation.kind,
@@ -200,6 +201,7 @@ def health_from_json(state: Mapping[str, object] | object) -> Health:
             "drifts": list(drifts),
             "last_landing": str(last_landing),
             "last_landing_time": float() | int() as last_landing_time,
+            **later,
         }:
             return Health(
                 slots={int(start): slot for start, counts in slots.items() if (slot := _slot(counts)) is not None},
@@ -209,6 +211,7 @@ def health_from_json(state: Mapping[str, object] | object) -> Health:
                     hops=_shares(hops),
                     landing_hosts=_shares(landing_hosts),
                     params=_shares(params),
+                    blocked=_shares(blocked) if isinstance(blocked := later.get("blocked"), dict) else {},
                     drifts=tuple(drift for entry in drifts if (drift := _drift(entry)) is not None),
                 ),
                 last_landing=last_landing,

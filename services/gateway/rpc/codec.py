@@ -19,6 +19,7 @@ from services.gateway.drift.stats import PERIOD_SECONDS, OfferHealth
 from services.gateway.model import (
     DEFAULT_JOIN_WINDOW_SECONDS,
     Attempt,
+    BlockedLanding,
     ClickRecord,
     FallbackPolicy,
     Hop,
@@ -50,6 +51,8 @@ def read_offer(message: pb.Offer) -> Offer:
         fallback_url=message.fallback_url,
         fallback_policy=FallbackPolicy(pb.FallbackPolicy.Name(message.fallback_policy or pb.TRACKING_URL)),
         landing_hosts=tuple(message.landing_hosts),
+        landing_statuses=tuple(message.landing_statuses),
+        blocked_landing=BlockedLanding(pb.Offer.BlockedLanding.Name(message.blocked_landing or pb.Offer.USE)),
         user_agent_policy=UserAgentPolicy(pb.UserAgentPolicy.Name(message.user_agent_policy or pb.TRACER)),
         allow_app_links=message.allow_app_links,
         weight=message.weight or 1,
@@ -79,6 +82,8 @@ def stored_offer_message(offer: Offer) -> pb.Offer:
         fallback_url=offer.fallback_url,
         fallback_policy=offer.fallback_policy,
         landing_hosts=offer.landing_hosts,
+        landing_statuses=offer.landing_statuses,
+        blocked_landing=offer.blocked_landing,
         user_agent_policy=offer.user_agent_policy,
         allow_app_links=offer.allow_app_links,
         weight=offer.weight,
@@ -143,6 +148,7 @@ def health_message(health: OfferHealth) -> pb.OfferHealth:
             chains=health.shape.chains,
             hops=_usual_parts(health.shape.hops),
             landing_hosts=_usual_parts(health.shape.landing_hosts),
+            blocked=_usual_parts(health.shape.blocked),
             params=_usual_parts(health.shape.params),
         ),
     )

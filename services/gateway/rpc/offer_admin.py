@@ -11,7 +11,7 @@ from libs.common.process import logs
 from libs.common.rpc import times
 from libs.common.rpc.auth import Called, HasMetadata, actor, require_operator
 from libs.common.validation.countries import country_fault
-from services.gateway.model import JOIN_WINDOW_SECONDS, MAX_WAIT_SECONDS, WEIGHT, Offer
+from services.gateway.model import ERROR_STATUS, JOIN_WINDOW_SECONDS, MAX_WAIT_SECONDS, WEIGHT, Offer
 from services.gateway.offers.stored import StoredOffer, UnreadableOffer, unknown_offer, unreadable_offer
 from services.gateway.rpc import codec
 from services.gateway.rpc.checks import Check, page_size
@@ -21,6 +21,7 @@ log = logs.get(__name__)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _NAME_RULE = 'must be 1 to 64 of a-z, A-Z, 0-9, ".", "_", "-", beginning with a letter or digit'
 _HOST = re.compile(r"(?=.{1,253}$)[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})*")
+_MAX_STATUSES = 50
 _UNCHANGEABLE = ("name", "create_time", "update_time", "etag")
 
 
@@ -170,6 +171,10 @@ def _check_offer(message: pb.Offer, *, webhooks: bool) -> None:
     check.names("rename_params.to", [rename.to for rename in message.rename_params])
     for number, host in enumerate(message.landing_hosts):
         check.that(bool(_HOST.fullmatch(host)), f"landing_hosts[{number}]", "must be a host name")
+    check.that(len(message.landing_statuses) <= _MAX_STATUSES, "landing_statuses", f"must be at most {_MAX_STATUSES}")
+    least, most = ERROR_STATUS
+    for number, status in enumerate(message.landing_statuses[:_MAX_STATUSES]):
+        check.that(least <= status <= most, f"landing_statuses[{number}]", f"must be {least} to {most}")
     least, most = WEIGHT
     check.that(message.weight == 0 or least <= message.weight <= most, "weight", f"must be {least} to {most}")
     for field in message.DESCRIPTOR.fields:

@@ -177,9 +177,18 @@ def hop(index: int, url: str, *, next_url: str = "", error: str = "") -> tracer_
     )
 
 
-def landed(url: str, *, stop: "tracer_pb2.Result.StopReason" = tracer_pb2.Result.LANDING) -> tracer_pb2.TraceEvent:
+def landed(
+    url: str,
+    *,
+    stop: "tracer_pb2.Result.StopReason" = tracer_pb2.Result.LANDING,
+    status: int = 200,
+    challenged: bool = False,
+) -> tracer_pb2.TraceEvent:
     """The result of a walk that ended well."""
-    return tracer_pb2.TraceEvent(result=tracer_pb2.Result(final_url=url, stop_reason=stop, hops=2, bytes=1_000))
+    result = tracer_pb2.Result(
+        final_url=url, stop_reason=stop, hops=2, bytes=1_000, final_status=status, challenged=challenged
+    )
+    return tracer_pb2.TraceEvent(result=result)
 
 
 def broke(

@@ -69,6 +69,8 @@ async def test_a_result_that_came_too_late_for_one_click_serves_the_next(databas
         assert first.location == f"{CHAIN}&gclid=same"
         go_on.set()
         await w.record_when(first.click_id, lambda click: click.status == pb.COMPLETED)
+        patient = pb.Offer(name="demo", max_wait=times.to_duration(20))
+        await w.offers.UpdateOffer(pb.UpdateOfferRequest(offer=patient))
         assert (await w.click("offer=demo&gclid=same")).location == f"{LANDING}&gclid=same"
         assert len(w.tracer.requests) == 1
 

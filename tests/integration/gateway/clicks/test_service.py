@@ -314,6 +314,68 @@ async def test_landings_that_must_not_be_used_fall_back(database: str) -> None:
         assert urlsplit((await w.click("offer=demo")).location).hostname == "www.shop.example"
 
 
+async def test_an_error_page_is_no_landing(database: str) -> None:
+    async with world(database) as w:
+        await w.offer(fallback_policy=pb.LAST_LANDING, landing_statuses=[404])
+        for status, challenged in ((500, False), (503, False), (410, True)):
+            page = landed("http://shop.example/?clickid=9", status=status, challenged=challenged)
+            w.tracer.script = says(hop(0, CHAIN, next_url="http://shop.example/?clickid=9"), page)
+            reply = await w.click(f"offer=demo&gclid={status}")
+            assert reply.location == f"{CHAIN}&gclid={status}"
+            record = await w.record(reply.click_id)
+            assert (record.status, record.answer, record.reason) == (pb.FAILED, pb.FALLBACK, "LANDING_HTTP_ERROR")
+            assert record.stop_reason == "LANDING_HTTP_ERROR"
+            assert [one.outcome for one in record.attempts] == ["TARGET_FAILURE"]
+        assert {release.outcome for release in await w.pool.all_released()} == {pool_pb2.TARGET_FAILURE}
+        w.tracer.script = says(landed("http://shop.example/?clickid=9", status=404))
+        reply = await w.click("offer=demo&gclid=404")
+        assert reply.location == "http://shop.example/?clickid=9&gclid=404"
+
+
+async def test_a_page_that_keeps_robots_out_is_used_and_told_but_never_learned(database: str) -> None:
+    async with world(database) as w:
+        await w.offer(fallback_policy=pb.LAST_LANDING)
+        for status, challenged in ((403, False), (503, True)):
+            w.tracer.script = says(landed("http://shop.example/sale", status=status, challenged=challenged))
+            reply = await w.click(f"offer=demo&gclid={status}")
+            assert reply.location == f"http://shop.example/sale?gclid={status}"
+            record = await w.record(reply.click_id)
+            assert (record.status, record.answer, record.reason) == (pb.COMPLETED, pb.LANDING, "LANDING_BLOCKED")
+            assert [one.outcome for one in record.attempts] == ["SUCCESS"]
+        listed = await w.clicks.ListClicks(pb.ListClicksRequest(reason="LANDING_BLOCKED"))
+        assert len(listed.clicks) == 2
+        w.pool.free = []
+        assert (await w.click("offer=demo&gclid=next")).location == f"{CHAIN}&gclid=next"
+    # Nor does a gateway that starts anew learn it from the log.
+    async with world(database) as w:
+        w.pool.free = []
+        assert (await w.click("offer=demo&gclid=later")).location == f"{CHAIN}&gclid=later"
+
+
+async def test_an_offer_may_want_the_fallback_for_a_page_that_keeps_robots_out(database: str) -> None:
+    async with world(database) as w:
+        await w.offer(blocked_landing=pb.Offer.FALLBACK)
+        w.tracer.script = says(landed("http://shop.example/", status=429))
+        reply = await w.click("offer=demo&gclid=abc")
+        assert reply.location == f"{CHAIN}&gclid=abc"
+        record = await w.record(reply.click_id)
+        assert (record.status, record.answer, record.reason) == (pb.FAILED, pb.FALLBACK, "LANDING_BLOCKED")
+
+
+async def test_a_click_that_never_had_an_ip_says_so_however_long_it_waited(database: str) -> None:
+    async with world(database) as w:
+        await w.offer(max_wait=HALF_A_SECOND)
+        w.pool.free = []
+        # One may come in time, so the pool lets them wait: for longer than any of the visitors does.
+        w.pool.retry_after = 0.1
+        replies = await asyncio.gather(*(w.click(f"offer=demo&gclid=c{number}") for number in range(5)))
+        assert len(w.pool.waiting) == 5
+        for reply in replies:
+            assert reply.location.startswith(f"{CHAIN}&gclid=c")
+            record = await w.record_when(reply.click_id, lambda click: click.HasField("end_time"))
+            assert (record.status, record.reason, list(record.attempts)) == (pb.FAILED, "NO_AVAILABLE_IP", [])
+
+
 async def test_an_app_link_is_followed_only_where_the_offer_allows_it(database: str) -> None:
     async with world(database) as w:
         await w.offer(allow_app_links=True)

@@ -84,6 +84,8 @@ async def test_every_field_survives_the_way_through_the_database(database: str) 
             fallback_url="https://f.example/?o={order}",
             fallback_policy=pb.LAST_LANDING,
             landing_hosts=["shop.example"],
+            landing_statuses=[404, 503],
+            blocked_landing=pb.Offer.FALLBACK,
             user_agent_policy=pb.VISITOR,
             allow_app_links=True,
             weight=7,
@@ -124,16 +126,18 @@ async def test_every_fault_is_named_at_once(database: str) -> None:
                 pb.ParameterRename(**{"from": "x", "to": "z\n"}),
             ],
             landing_hosts=["ok.example", "http://no.example/"],
+            landing_statuses=[404, 399, 600],
             weight=1_001,
         )
-        for field in ("mode", "merge_policy", "fallback_policy", "user_agent_policy"):
+        for field in ("mode", "merge_policy", "fallback_policy", "user_agent_policy", "blocked_landing"):
             setattr(bad, field, 77)
         error = await error_of(w.offers.CreateOffer(pb.CreateOfferRequest(offer=bad)))
         assert (error.code, error.reason) == (Code.INVALID_ARGUMENT, "INVALID_REQUEST")
         assert {violation.field for violation in error.violations} == {
             "name", "tracking_url", "fallback_url", "webhook_url", "country", "max_wait", "join_window",
             "allow_params", "allow_params[0]", "identity_params", "rename_params.from[0]", "rename_params.to[1]",
-            "landing_hosts[1]", "weight", "mode", "merge_policy", "fallback_policy", "user_agent_policy",
+            "landing_hosts[1]", "landing_statuses[1]", "landing_statuses[2]", "weight", "mode", "merge_policy",
+            "fallback_policy", "user_agent_policy", "blocked_landing",
         }  # fmt: skip
         assert any("{nope}" in violation.description for violation in error.violations)
         assert "unknown value 77; use TRACE, BEACON, REDIRECT_ONLY" in error.message

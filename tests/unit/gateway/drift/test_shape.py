@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -30,6 +31,7 @@ HOPS = [("track.example", "LOCATION"), ("hop.example", "META_REFRESH")]
 GOOD = Chain.of(HOPS, "shop.example", params=["clickid", "sub1"], inbound=["gclid"])
 ELSEWHERE = Chain.of(HOPS, "parked.example")
 POOR = Chain.of(HOPS, "shop.example", params=["sub1"], inbound=["gclid"])
+BLOCKED = replace(GOOD, is_blocked=True)
 BROKEN = Chain.of(HOPS[:1], "hop.example", failure="CONNECTION_RESET")
 
 
@@ -49,6 +51,7 @@ def open_drifts(shape: Shape) -> list[tuple[DriftKind, str]]:
         (ELSEWHERE, DriftKind.NEW_LANDING_HOST, "parked.example", "chains end here; most ended on shop.example"),
         (POOR, DriftKind.LOST_PARAMETER, "clickid", "landing pages lack it; 100% had it"),
         (BROKEN, DriftKind.BROKEN_HOP, "hop.example", "chains break here: CONNECTION_RESET"),
+        (BLOCKED, DriftKind.BLOCKED_LANDING, "shop.example", "landing pages keep robots out, as they did not"),
         (
             Chain.of(HOPS[:1], "hop.example"),
             DriftKind.NEW_LANDING_HOST,
@@ -73,6 +76,32 @@ def test_a_change_is_flagged_counted_and_told(chain: Chain, kind: DriftKind, sub
     assert (found.first, found.last, found.chains) == (2 * HOUR, 2 * HOUR, 3)
     later, _ = observe(shape, {chain: 1}, 2 * HOUR + 60)
     assert (later.drifts[0].first, later.drifts[0].last, later.drifts[0].chains) == (2 * HOUR, 2 * HOUR + 60, 4)
+
+
+def test_pages_that_have_always_kept_robots_out_are_usual_until_they_let_them_in() -> None:
+    shape = learned(chain=BLOCKED)
+    assert shape.blocked == {"shop.example": 1.0}
+    assert not deviations(shape, BLOCKED)
+    shape, drifting = observe(shape, {BLOCKED: 1, GOOD: 2}, 2 * HOUR)
+    assert drifting == {DriftKind.BLOCKED_LANDING: 2}
+    assert [drift.deviation.detail for drift in shape.drifts] == ["landing pages let robots in again"]
+
+
+def test_pages_that_keep_robots_out_now_and_then_are_usual() -> None:
+    shape, _ = observe(Shape(), {GOOD: 70, BLOCKED: 30}, HOUR)
+    assert not [*deviations(shape, GOOD), *deviations(shape, BLOCKED)]
+
+
+def test_a_share_of_pages_that_keep_robots_out_is_flagged_until_it_is_usual() -> None:
+    shape, now, flagged = learned(), HOUR, []
+    for _ in range(200):
+        now += HOUR / 4
+        shape, _ = observe(shape, {BLOCKED: 9, GOOD: 1}, now)
+        flagged.append((DriftKind.BLOCKED_LANDING, "shop.example") in open_drifts(shape))
+    assert flagged[0]
+    assert not flagged[-1]
+    assert flagged == sorted(flagged, reverse=True)
+    assert shape.blocked["shop.example"] == pytest.approx(0.9, abs=0.05)
 
 
 def test_nothing_is_drift_before_enough_is_learned() -> None:

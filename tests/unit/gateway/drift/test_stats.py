@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -71,6 +72,15 @@ def test_a_drift_of_a_kind_that_this_build_does_not_know_is_left_out_of_the_rest
     health = health_from_json(written)
     assert (health.shape.drifts, health.shape.chains) == ((known,), 30)
     assert health.last_landing == "http://shop.example/"
+
+
+def test_a_shape_survives_the_way_through_its_document() -> None:
+    shape = Shape(chains=30, hops={"h LOCATION": 1.0}, params={"p": 0.5}, blocked={"shop.example": 0.25})
+    state = json.loads(json.dumps(health_to_json(Health(shape=shape))))
+    assert health_from_json(state).shape == shape
+    # An older gateway wrote none.
+    del state["blocked"]
+    assert health_from_json(state).shape == replace(shape, blocked={})
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from libs.common.rpc import times
 from services.gateway.model import (
     Answer,
     Attempt,
+    BlockedLanding,
     ClickRecord,
     ClickStatus,
     FallbackPolicy,
@@ -44,6 +45,8 @@ offers = st.builds(
     fallback_url=st.text(max_size=5),
     fallback_policy=st.sampled_from(FallbackPolicy),
     landing_hosts=names,
+    landing_statuses=st.lists(st.integers(400, 599), max_size=3).map(tuple),
+    blocked_landing=st.sampled_from(BlockedLanding),
     user_agent_policy=st.sampled_from(UserAgentPolicy),
     allow_app_links=st.booleans(),
     weight=st.integers(1, 1_000),
