@@ -84,6 +84,15 @@ async def test_a_click_appears_while_one_looks_and_opens_as_a_waterfall(system: 
         await expect(drawer.locator("mark.inbound")).to_have_text(["gclid=seen", "utm=a%20b"])
         await expect(drawer.locator("mark.traced").filter(has_text="clickid=")).to_be_visible()
         await expect(drawer.get_by_role("row", name=re.compile("^clickid"))).to_contain_text("chain, hop")
+        hop = drawer.locator(".waterfall li").filter(has_text="meta refresh")
+        await expect(hop.get_by_text("Connected to")).to_be_hidden()
+        await hop.locator("summary").click()
+        for term, known in (
+            ("Connected to", r"127\.77\.0\.\d+:\d+"),
+            ("Spoke", "HTTP/1.1"),
+            ("Led on by", "http-equiv"),
+        ):
+            await expect(hop.locator("dl div").filter(has_text=term)).to_contain_text(re.compile(known))
 
 
 async def test_an_offer_shows_how_its_clicks_fare(system: System) -> None:
