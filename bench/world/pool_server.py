@@ -5,6 +5,7 @@
 
 import asyncio
 import sys
+from functools import partial
 from typing import Any
 
 import grpc
@@ -14,10 +15,11 @@ from clicktrace.pool.v1 import pool_pb2_grpc
 from libs.common.postgres import database
 from libs.common.process import lifecycle, logs
 from libs.common.process.settings import Address
+from libs.common.process.supervisor import Supervisor
 from libs.common.rpc.server import Server, Service
 from services.pool_manager.capacity.maintenance import Tally
 from services.pool_manager.db.leases import PostgresLeases
-from services.pool_manager.db.listen import listening
+from services.pool_manager.db.listen import follow_freed
 from services.pool_manager.db.pool import PostgresPool
 from services.pool_manager.inventory.credentials import Credentials
 from services.pool_manager.leasing.fair_share import Shares
@@ -47,7 +49,7 @@ async def serve(url: str, cooldown: float, stop: asyncio.Event) -> None:
     shares = Shares(pool, weights={}, reserve=0.0)
     async with (
         Leasing(store, Tally(pool), PoolMetrics(), shares, max_waiting=10_000) as leasing,
-        listening(url, leasing.freed),
+        Supervisor().running("listen", partial(follow_freed, url, leasing.freed)),
     ):
         manager = PoolManagerServicer(leasing, Credentials(None))
         services = [

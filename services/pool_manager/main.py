@@ -20,7 +20,7 @@ from services.pool_manager.capacity import maintenance
 from services.pool_manager.capacity.maintenance import Tally
 from services.pool_manager.capacity.snapshot import CensusTaker
 from services.pool_manager.db.leases import PostgresLeases
-from services.pool_manager.db.listen import listening
+from services.pool_manager.db.listen import follow_freed
 from services.pool_manager.db.pool import PostgresPool
 from services.pool_manager.health.fetcher import ProbeFetcher
 from services.pool_manager.health.prober import Prober
@@ -80,7 +80,7 @@ async def run(config: PoolSettings, stop: asyncio.Event) -> None:
                 fallbacks=config.country_fallbacks,
                 policies=config.cooldown_policies,
             ) as leasing,
-            listening(config.listen_url, leasing.freed),
+            jobs.running("listen", partial(follow_freed, config.listen_url, leasing.freed)),
             AsyncExitStack() as running,
         ):
             for name, job in _jobs(config, pool, tally, credentials, observer).items():

@@ -1,1 +1,1 @@
-"""Connections, named statements and migrations. Never gRPC."""
+"""Connections, what their failures mean, named statements, LISTEN, migrations and functions. Never gRPC."""

@@ -5,7 +5,8 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from libs.common.batching import Grouper
-from services.gateway.db.session import QUERIES, Pool, affected_rows, statement
+from libs.common.postgres.lending import Pool, lend
+from services.gateway.db.session import QUERIES, affected_rows
 
 _CLAIM = QUERIES["journeys_claim"]
 _GET = QUERIES["journeys_get"]
@@ -53,11 +54,11 @@ class JourneyTable:
 
     async def expire(self, most: int) -> int:
         """Deletes up to `most` lapsed leads; returns how many."""
-        async with statement(self._pool, "journeys_expire", _TABLE) as connection:
+        async with lend(self._pool, "journeys_expire", table=_TABLE) as connection:
             return affected_rows(await connection.execute(_EXPIRE, most))
 
     async def _extend_all(self, leads: Sequence[_Lead]) -> Sequence[None]:
-        async with statement(self._pool, "journeys_keep", _TABLE) as connection:
+        async with lend(self._pool, "journeys_keep", table=_TABLE) as connection:
             await connection.execute(
                 _KEEP,
                 [lead.identity for lead in leads],
@@ -70,7 +71,7 @@ class JourneyTable:
         # One statement must not touch a row twice, so of claims to one identity the first claims for all.
         firsts = {claim.identity: claim for claim in reversed(claims)}
         leaders: dict[str, str] = {}
-        async with statement(self._pool, "journeys_claim", _TABLE) as connection:
+        async with lend(self._pool, "journeys_claim", table=_TABLE) as connection:
             # A lead that lapses between the two statements is in neither answer; the next round claims it.
             while missing := [claim for claim in firsts.values() if claim.identity not in leaders]:
                 won = await connection.fetch(

@@ -4,7 +4,8 @@ import asyncio
 import json
 from collections.abc import Mapping, Sequence
 
-from services.gateway.db.session import QUERIES, Pool, statement
+from libs.common.postgres.lending import Pool, lend
+from services.gateway.db.session import QUERIES
 from services.gateway.drift.shape import DriftKind
 from services.gateway.drift.stats import Activity, Health, OfferHealth, health_from_json, health_to_json
 
@@ -28,7 +29,7 @@ class OfferHealthTable:
         Runs in one transaction: all of it is added or nothing. Activity of a deleted offer is dropped.
         """
         drifting: dict[str, Mapping[DriftKind, int]] = {}
-        async with statement(self._pool, "health_write", _TABLE) as connection, connection.transaction():
+        async with lend(self._pool, "health_write", table=_TABLE) as connection, connection.transaction():
             names = sorted(activity)
             await connection.execute(_BEGIN, names)
             states: dict[str, str] = {}
@@ -44,7 +45,7 @@ class OfferHealthTable:
 
     async def page(self, after: str, size: int, *, offer: str = "", drifting: bool = False) -> Sequence[OfferHealth]:
         """Returns up to `size` offers whose names come after `after`, by name."""
-        async with statement(self._pool, "health_list", _TABLE) as connection:
+        async with lend(self._pool, "health_list", table=_TABLE) as connection:
             rows = await connection.fetch(_LIST, after, offer, drifting, size)
         return [
             OfferHealth.of(

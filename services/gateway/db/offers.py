@@ -12,7 +12,8 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from libs.common.errors import ClicktraceError, Code, Violation
-from services.gateway.db.session import QUERIES, Pool, Row, statement
+from libs.common.postgres.lending import Pool, lend
+from services.gateway.db.session import QUERIES, Row
 from services.gateway.model import Offer
 from services.gateway.offers.stored import StoredOffer, UnreadableOffer, unknown_offer, unreadable_offer
 
@@ -39,19 +40,19 @@ class OfferTable:
 
     async def get(self, name: str) -> StoredOffer | None:
         """Returns an offer, even a disabled one; None if there is none."""
-        async with statement(self._pool, "offer_get", _TABLE) as connection:
+        async with lend(self._pool, "offer_get", table=_TABLE) as connection:
             row = await connection.fetchrow(_GET, name)
         return _read(row) if row else None
 
     async def page(self, after: str, size: int) -> Sequence[StoredOffer]:
         """Returns up to `size` offers whose names come after `after`, by name."""
-        async with statement(self._pool, "offer_list", _TABLE) as connection:
+        async with lend(self._pool, "offer_list", table=_TABLE) as connection:
             rows = await connection.fetch(_LIST, after, size)
         return [_read(row) for row in rows]
 
     async def insert(self, offer: Offer) -> Offer:
         """Adds an offer and returns it with its times and etag. Raises ALREADY_EXISTS/OFFER_EXISTS."""
-        async with statement(self._pool, "offer_insert", _TABLE) as connection:
+        async with lend(self._pool, "offer_insert", table=_TABLE) as connection:
             row = await connection.fetchrow(_INSERT, offer.name, json.dumps(_document(offer)))
         if row is None:
             raise ClicktraceError(
@@ -68,7 +69,7 @@ class OfferTable:
         defaults for fields that it is to write and that cannot be read. Raises NOT_FOUND/UNKNOWN_OFFER,
         FAILED_PRECONDITION/OFFER_UNREADABLE if another field cannot be read, and what `change` raises.
         """
-        async with statement(self._pool, "offer_update", _TABLE) as connection, connection.transaction():
+        async with lend(self._pool, "offer_update", table=_TABLE) as connection, connection.transaction():
             row = await connection.fetchrow(_LOCK, name)
             if row is None:
                 raise unknown_offer(name)
@@ -81,7 +82,7 @@ class OfferTable:
 
     async def delete(self, name: str) -> None:
         """Deletes an offer. Raises NOT_FOUND/UNKNOWN_OFFER."""
-        async with statement(self._pool, "offer_delete", _TABLE) as connection:
+        async with lend(self._pool, "offer_delete", table=_TABLE) as connection:
             row = await connection.fetchrow(_DELETE, name)
         if row is None:
             raise unknown_offer(name)

@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL, and what a failure of one means: the one module that knows the driver.
+"""The named statements of the pool manager, and the ways to run them.
 
 Statements stand in queries.sql, and what is decided under a lock in the files of functions/.
 """
@@ -8,8 +8,10 @@ from typing import TypeAlias
 
 import asyncpg
 
-from libs.common.errors import ClicktraceError, Code
+from libs.common.errors import ClicktraceError
 from libs.common.postgres import database, sql
+from libs.common.postgres.errors import FAILURES, translated
+from libs.common.postgres.lending import Pool, lend
 from libs.common.process import logs
 
 log = logs.get(__name__)
@@ -23,16 +25,7 @@ _CONNECT_SECONDS = 3.0
 # Provisioning 10,000 rows or counting a million takes longer than a lease.
 _ADMIN_SECONDS = 30.0
 
-# SQLSTATE classes in which the statement is not to blame: connection, resources, operator intervention, and a rollback
-# or a read-only server, as a failover leaves them.
-_PASSING = ("08", "53", "57", "40", "25006")
-
-# What the driver raises. TimeoutError is an OSError; InternalClientError comes from a connection that the server ended
-# at the moment of its use.
-_FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
-
 Row: TypeAlias = asyncpg.Record
-Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 
 def statement(name: str) -> str:
@@ -84,7 +77,7 @@ class Session:
                     self._url, timeout=_CONNECT_SECONDS, application_name=f"pool_manager-{name}"
                 )
             return await self._connection.fetch(QUERIES[name], *args, timeout=_STATEMENT_SECONDS)
-        except _FAILURES as error:
+        except FAILURES as error:
             unavailable = translated(error)
             log.warning("database.unavailable", statement=name, error=type(error).__name__)
             # The state of this connection is in doubt, and the server is not to be asked about it.
@@ -97,17 +90,8 @@ async def fetch(pool: Pool, name: str, *args: object) -> list[Row]:
 
     Raises UNAVAILABLE/DATABASE_UNAVAILABLE when there is no answer.
     """
-    with database.span(name):
-        try:
-            async with pool.acquire(timeout=_CONNECT_SECONDS) as connection:
-                try:
-                    return await connection.fetch(QUERIES[name], *args, timeout=_ADMIN_SECONDS)
-                except asyncpg.ReadOnlySQLTransactionError:
-                    # This server is the primary no more; the next connection looks for the one that is.
-                    connection.terminate()
-                    raise
-        except _FAILURES as error:
-            raise translated(error) from error
+    async with lend(pool, name) as connection:
+        return await connection.fetch(QUERIES[name], *args, timeout=_ADMIN_SECONDS)
 
 
 async def change(pool: Pool, name: str, *args: object, record: Callable[[Row], tuple[object, ...] | None]) -> Row:
@@ -115,28 +99,10 @@ async def change(pool: Pool, name: str, *args: object, record: Callable[[Row], t
 
     `record` returns the arguments of the statement `audit`; None if there is nothing to record.
     """
-    with database.span(name):
-        try:
-            async with pool.acquire(timeout=_CONNECT_SECONDS) as connection, connection.transaction():
-                row = await connection.fetchrow(QUERIES[name], *args, timeout=_ADMIN_SECONDS)
-                if row is None:
-                    raise AssertionError(f"{name} returns one row")
-                if (values := record(row)) is not None:
-                    await connection.execute(QUERIES[_AUDIT], *values, timeout=_ADMIN_SECONDS)
-                return row
-        except _FAILURES as error:
-            raise translated(error) from error
-
-
-def translated(error: Exception) -> ClicktraceError:
-    """Returns the error that callers see for one of the driver; raises those again that are the statement's fault."""
-    state = getattr(error, "sqlstate", None) or ""
-    if isinstance(error, asyncpg.PostgresError) and not state.startswith(_PASSING):
-        raise error
-    return _unavailable()
-
-
-def _unavailable() -> ClicktraceError:
-    return ClicktraceError(
-        Code.UNAVAILABLE, "DATABASE_UNAVAILABLE", "the database does not answer; try again", retry_after=0.5
-    )
+    async with lend(pool, name) as connection, connection.transaction():
+        row = await connection.fetchrow(QUERIES[name], *args, timeout=_ADMIN_SECONDS)
+        if row is None:
+            raise AssertionError(f"{name} returns one row")
+        if (values := record(row)) is not None:
+            await connection.execute(QUERIES[_AUDIT], *values, timeout=_ADMIN_SECONDS)
+        return row

@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -16,11 +17,12 @@ from grpc import aio
 from clicktrace.pool.v1 import pool_pb2, pool_pb2_grpc
 from libs.common.postgres import database
 from libs.common.process.settings import Address
+from libs.common.process.supervisor import Supervisor
 from libs.common.rpc.client import channel
 from libs.common.rpc.server import Server, Service
 from services.pool_manager.capacity.maintenance import Tally
 from services.pool_manager.db.leases import PostgresLeases
-from services.pool_manager.db.listen import listening
+from services.pool_manager.db.listen import follow_freed
 from services.pool_manager.db.pool import PostgresPool
 from services.pool_manager.inventory.credentials import Credentials
 from services.pool_manager.leasing.fair_share import Shares
@@ -93,7 +95,8 @@ async def serve_in_process(
                 policies=policies,
             )
         )
-        await stack.enter_async_context(listening(url, leasing.freed))
+        listen = partial(follow_freed, url, leasing.freed)
+        await stack.enter_async_context(Supervisor().running("listen", listen))
         address = Address("127.0.0.1", 0)
         manager = PoolManagerServicer(leasing, Credentials(credentials_dir))
         operators = PoolAdminServicer(admin_store, own_address=own_address or address, operator_token=operator_token)

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from libs.common.postgres.database import connect_pool
+from libs.common.postgres.lending import Pool
 from services.gateway.db.journeys import JourneyTable
-from services.gateway.db.session import Pool
 
 
 @asynccontextmanager

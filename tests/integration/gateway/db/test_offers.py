@@ -11,8 +11,8 @@ import pytest
 
 from libs.common.errors import ClicktraceError, Code
 from libs.common.postgres.database import connect_pool
+from libs.common.postgres.lending import Pool
 from services.gateway.db.offers import OfferTable
-from services.gateway.db.session import Pool
 from services.gateway.model import Mode, Offer, Rename
 from services.gateway.offers.stored import StoredOffer, UnreadableOffer
 

@@ -1,0 +1,34 @@
+"""What a failure of PostgreSQL means to callers: it passes with time, or the statement is to blame."""
+
+import asyncpg
+
+from libs.common.errors import ClicktraceError, Code
+
+FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+"""What the driver raises.
+
+TimeoutError is an OSError; InternalClientError comes from a connection that breaks in the middle of a change of state.
+"""
+
+# SQLSTATE classes in which the statement is not to blame: connection (08), a rollback such as a deadlock (40),
+# resources (53), an object in use or a lock that was not got (55), operator intervention (57), the system around the
+# server (58); and a server that takes no writes, as a failover leaves it.
+_PASSING = ("08", "40", "53", "55", "57", "58", "25006")
+_RETRY_SECONDS = 1.0
+
+
+def unavailable(error: BaseException) -> ClicktraceError:
+    """Returns UNAVAILABLE/DATABASE_UNAVAILABLE, without the driver's message, which may name hosts and users."""
+    return ClicktraceError(
+        Code.UNAVAILABLE,
+        "DATABASE_UNAVAILABLE",
+        f"the database cannot be used now ({type(error).__name__}); try again",
+        retry_after=_RETRY_SECONDS,
+    )
+
+
+def translated(error: Exception) -> ClicktraceError:
+    """Returns the error that callers see for one of `FAILURES`; raises those again that are the statement's fault."""
+    if isinstance(error, asyncpg.PostgresError) and not (error.sqlstate or "").startswith(_PASSING):
+        raise error
+    return unavailable(error)
