@@ -26,6 +26,9 @@ log = logs.get(__name__)
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 _DIRECTORY, _EARLIER_FILE = "migrations", "earlier.sha256"
+# A change that waits for a table's lock keeps everybody else from that table. Leases that queue up behind it for this
+# long are answered late; for longer, and they would fail.
+_LOCK_SECONDS = 2
 _FILE = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 
 
@@ -105,8 +108,8 @@ async def migrate(url: str, *, schema: str, package: str) -> Migrated:
     """Brings a schema up to date, and logs and returns what was applied.
 
     A database that is newer than the code is left as it is, so that old and new replicas can run side by side; so are
-    functions of a newer set. Raises MigrationError when an applied file has changed, and what asyncpg raises when the
-    server cannot be reached or a statement fails.
+    functions of a newer set. Raises MigrationError when an applied file has changed or a table is locked, and what
+    asyncpg raises when the server cannot be reached or a statement fails.
     """
     migrations, wanted = read_migrations(package), functions.read_functions(package)
     connection = await database.connect(url, application_name="clicktrace-migrate", timeout=10)
@@ -172,8 +175,18 @@ async def _apply(connection: Connection, schema: str, migration: Migration) -> b
 
 @asynccontextmanager
 async def _locked(connection: Connection, schema: str) -> AsyncIterator[None]:
-    """Is a transaction in which nobody else migrates the schema."""
+    """Is a transaction in which nobody else migrates the schema.
+
+    Raises MigrationError if a table that is to be changed stays locked for 2 s.
+    """
     lock = int.from_bytes(hashlib.sha256(f"clicktrace:{schema}".encode()).digest()[:8], signed=True)
-    async with connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", lock)
-        yield
+    try:
+        async with connection.transaction():
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", lock)
+            await connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_SECONDS}s'")
+            yield
+    except asyncpg.LockNotAvailableError as error:
+        raise MigrationError(
+            f"{schema}: a table that is to be changed was in use for {_LOCK_SECONDS} s: end the long transaction on it"
+            " (pg_stat_activity) or run this again"
+        ) from error

@@ -92,3 +92,19 @@ async def test_a_service_that_starts_checks_and_applies_nothing(package: Path, e
     write_functions(package, 1, a="one")
     (package / "0002_second.sql").unlink()
     await checked(empty_database)
+
+
+async def test_a_table_that_stays_locked_is_left_and_so_are_the_functions(package: Path, empty_database: str) -> None:
+    await replaced(empty_database)
+    write_functions(package, 1, a="one")
+    (package / "0003_third.sql").write_text("ALTER TABLE sample.first ADD COLUMN more int;")
+    connection = await asyncpg.connect(empty_database)
+    try:
+        async with connection.transaction():
+            await connection.execute("SELECT FROM sample.first")
+            with pytest.raises(MigrationError, match="a table that is to be changed was in use for 2 s"):
+                await replaced(empty_database)
+    finally:
+        await connection.close()
+    assert await fetch(empty_database, "SELECT count(*) FROM sample.functions") == [(0,)]
+    assert await replaced(empty_database) == ["sample.a"]

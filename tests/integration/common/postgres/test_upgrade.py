@@ -100,6 +100,17 @@ async def test_it_comes_out_as_a_new_one_would(former: str, database: str, postg
             assert await upgraded.fetch(applied) == await fresh.fetch(applied)
 
 
+async def test_one_of_the_time_between_is_known_by_what_the_files_were_then(former: str) -> None:
+    """Offers were documents already, by a migration that held a trigger's name."""
+    await upgrade(former)
+    async with connected(former) as connection:
+        await connection.execute(
+            "UPDATE clicks.migrations SET checksum = 'c334051ff04c68e4ad0b544e7fbd66663350fea7b8bc00d4a11f9c2d0a489b4c'"
+            " WHERE version = 3"
+        )
+    assert await upgrade(former) == {"pool": [], "clicks": []}
+
+
 async def test_leases_of_before_are_kept_released_and_listed(former: str) -> None:
     await upgrade(former)
     async with serve_in_process(former) as manager:
