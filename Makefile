@@ -62,6 +62,10 @@ bench-capacity: bootstrap-dev ## Measures what one PostgreSQL carries, and that 
 bench-tracer: bootstrap-bench ## Measures traces beside bare libcurl, aiohttp, curl -L and minet, on one chain and proxy.
 	@$(BIN)/python -m bench.tracer $(ARGS)
 
+.PHONY: reference
+reference: bootstrap-dev ## Writes docs/settings.md, and the list of variables that services know, from their declarations.
+	@REFRESH_DOCS=1 $(BIN)/python -m pytest -q tests/contract/test_settings_docs.py
+
 .PHONY: docs status click
 docs: bootstrap-dev ## Runs every command of docs/operations.md and puts what it says into it; needs grpcurl.
 	@PATH="$(CURDIR)/.build/bin:$$PATH" REFRESH_DOCS=1 $(BIN)/python -m pytest -q tests/peers/test_runbook.py $(ARGS)

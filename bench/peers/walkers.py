@@ -20,7 +20,7 @@ import uvloop
 
 from libs.common.process import logs
 from libs.common.process.lifecycle import tune_garbage_collection
-from libs.common.process.settings import Address
+from libs.common.process.values import Address
 from libs.common.rpc.server import Server
 from libs.common.target_policy.policy import TargetPolicy
 from services.tracer.fetch.driver import Driver

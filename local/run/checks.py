@@ -4,10 +4,11 @@ import fcntl
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from libs.common.process import naming
 from local.demo.addresses import proxy_address
 from local.errors import LocalError
 from local.run.options import Options
@@ -21,6 +22,12 @@ def check_machine() -> None:
         raise LocalError(
             "make run needs Linux (on Windows: WSL): each demo proxy leaves from its own 127.77.0.x address"
         )
+
+
+def check_names(environment: Mapping[str, str]) -> None:
+    """Raises LocalError if a variable is a misspelt setting: the services would stop at it, one after the other."""
+    if faults := list(naming.faults(environment)):
+        raise LocalError("\n".join(faults), exit_code=2)
 
 
 def check_ports(options: Options, proxies: int) -> None:

@@ -144,7 +144,7 @@ def _number(least: int, most: int) -> Callable[[str], int]:
 def _span(least: float, most: float) -> Callable[[str], float]:
     def read(text: str) -> float:
         # Late, because the settings of services bring a good deal along that the start need not wait for.
-        from libs.common.process.settings import parse_seconds
+        from libs.common.process.values import parse_seconds
 
         try:
             seconds = parse_seconds(text)

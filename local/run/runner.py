@@ -97,6 +97,7 @@ class _Run:
     async def _start(self) -> None:
         options = self._options
         proxies = max(options.proxies, self._proxies_before)
+        checks.check_names(options.environment)
         checks.check_ports(options, proxies)
         secret = credentials.ensure(self._places.credentials)
         if options.tls:

@@ -90,7 +90,7 @@ class Neighbours:
 async def serve(config: GatewaySettings, stop: asyncio.Event) -> None:
     """Serves until `stop` is set."""
     logging.getLogger("aiohttp.server").addFilter(Unquoted())
-    spans = telemetry.setup("gateway")
+    spans = telemetry.setup("gateway", config)
     try:
         with database.translating_start():
             async with gateway(config, stop):

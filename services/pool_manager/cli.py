@@ -35,6 +35,8 @@ def main(arguments: Sequence[str]) -> int:
     match list(arguments):
         case [file, *options] if options in ([], ["--dry-run"]):
             client = settings.load(ProvisionSettings)
+            for variable, replacement in settings.retired(ProvisionSettings):
+                print(f"{variable} is retired and ignored: {replacement}", file=sys.stderr)
             return asyncio.run(provision(Path(file), client, dry_run=bool(options)))
     print("usage: python -m services.pool_manager provision FILE [--dry-run]", file=sys.stderr)
     return 2

@@ -39,7 +39,7 @@ SERVICE = "pool_manager"
 
 async def serve(config: PoolSettings, stop: asyncio.Event) -> None:
     """Serves until `stop` is set, then finishes what is under way."""
-    spans = telemetry.setup(SERVICE)
+    spans = telemetry.setup(SERVICE, config)
     try:
         with exposing(config.metrics_listen), database.translating_start():
             await run(config, stop)

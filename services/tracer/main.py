@@ -21,7 +21,7 @@ _RESULT_SECONDS = 1.0
 
 async def serve(chosen: TracerSettings, stop: asyncio.Event) -> None:
     """Serves until `stop` is set."""
-    spans = telemetry.setup("tracer")
+    spans = telemetry.setup("tracer", chosen)
     try:
         await run(chosen, stop)
     finally:

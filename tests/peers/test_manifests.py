@@ -17,7 +17,8 @@ import pytest
 import yaml
 
 from libs.common.observability import telemetry
-from libs.common.process.settings import Settings, parse_seconds, read
+from libs.common.process.settings import Settings, read
+from libs.common.process.values import parse_seconds
 from libs.common.rpc import server
 from services.gateway import main as gateway_main
 from services.gateway.settings import GatewaySettings

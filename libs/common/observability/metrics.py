@@ -17,7 +17,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.registry import Collector
 
 from libs.common.process import logs
-from libs.common.process.settings import Address
+from libs.common.process.values import Address
 
 log = logs.get(__name__)
 

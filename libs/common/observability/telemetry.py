@@ -1,16 +1,13 @@
 """OpenTelemetry for a process: where spans go, what is lost on the way, and how they are flushed at the end.
 
-The standard `OTEL_*` variables rule: `OTEL_EXPORTER_OTLP_ENDPOINT` (no endpoint: nothing is exported),
-`OTEL_EXPORTER_OTLP_TIMEOUT`, `OTEL_TRACES_SAMPLER`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_BSP_*`,
-`OTEL_TRACES_EXPORTER=none`, `OTEL_SDK_DISABLED`.
+The standard `OTEL_*` variables rule. Those that we read are settings of every service; the SDK reads the others itself
+(`OTEL_TRACES_SAMPLER`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_BSP_SCHEDULE_DELAY` and more).
 """
 
 import asyncio
-import os
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
@@ -21,11 +18,10 @@ from prometheus_client import Counter
 
 from libs.common.observability import spans
 from libs.common.process import logs
+from libs.common.process.settings import ServiceSettings
 
 log = logs.get(__name__)
 
-# A burst of clicks overran the default queue of 2,048 spans when measured.
-_QUEUE = 16_384
 _FLUSH_SECONDS = 2.0
 
 DROPPED = Counter(
@@ -156,27 +152,23 @@ class _Ids(RandomIdGenerator):
         return wanted.span_id if wanted else super().generate_span_id()
 
 
-def setup(service: str) -> Telemetry:
+def setup(service: str, chosen: ServiceSettings) -> Telemetry:
     """Sets the tracer provider of this process; without an OTLP endpoint nothing is recorded, which costs nothing."""
-    endpoint = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
-    off = os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or os.environ.get("OTEL_TRACES_EXPORTER") == "none"
-    if not endpoint or off:
+    endpoint = chosen.otlp_traces_endpoint or chosen.otlp_endpoint
+    if not endpoint or chosen.spans_disabled or chosen.spans_exporter == "none":
         return Telemetry(None)
-    resource = Resource.create({"service.name": os.environ.get("OTEL_SERVICE_NAME") or service})
+    resource = Resource.create({"service.name": chosen.service_name or service})
     provider = TracerProvider(resource=resource, id_generator=_Ids())
-    queue = int(os.environ.get("OTEL_BSP_MAX_QUEUE_SIZE") or _QUEUE)
-    books = _Books(queue)
-    batches = BatchSpanProcessor(_Reporting(_exporter(), books), max_queue_size=queue)
+    books = _Books(chosen.span_queue)
+    batches = BatchSpanProcessor(_Reporting(_exporter(chosen), books), max_queue_size=chosen.span_queue)
     provider.add_span_processor(_Admitting(batches, books))
     trace.set_tracer_provider(provider)
     return Telemetry((provider, books))
 
 
-def _exporter() -> SpanExporter:
+def _exporter(chosen: ServiceSettings) -> SpanExporter:
     """Returns the exporter; its own default of 10 s is longer than spans of a busy process can wait."""
     # Late: a sixth of what a service loads, and only a process that exports needs it.
     from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 
-    named = any(os.environ.get(f"OTEL_EXPORTER_OTLP_{kind}TIMEOUT") for kind in ("", "TRACES_"))
-    options: dict[str, Any] = {} if named else {"timeout": 2}
-    return OTLPSpanExporter(**options)
+    return OTLPSpanExporter(timeout=chosen.otlp_traces_timeout or chosen.otlp_timeout)

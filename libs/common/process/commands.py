@@ -12,7 +12,7 @@ log = logs.get(__name__)
 
 
 def run(
-    service: str, settings_class: type[settings.Settings], commands: Mapping[str, str], arguments: Sequence[str]
+    service: str, settings_class: type[settings.ServiceSettings], commands: Mapping[str, str], arguments: Sequence[str]
 ) -> int:
     """Runs one command of a service and returns the exit code: 0, 1 for a failure, 2 for wrong usage or settings.
 
@@ -26,6 +26,8 @@ def run(
         return 2
     config = settings.load(settings_class)
     logs.setup(service, config.log_format, config.log_level)
+    for variable, replacement in settings.retired(settings_class):
+        log.warning("setting.retired", variable=variable, replacement=replacement)
     module, _, function = commands[name].partition(":")
     command: Callable[[Any, Any], Awaitable[None]] = getattr(importlib.import_module(module), function)
     try:

@@ -1,130 +1,93 @@
 """Settings from environment variables, checked once at start, with every fault reported at once."""
 
-import ipaddress
-import math
+import os
 import re
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+from typing import Annotated, ClassVar, Literal, TypeVar
 
 from pydantic import (
-    BeforeValidator,
     Field,
-    GetCoreSchemaHandler,
     PostgresDsn,
     SecretStr,
     ValidationError,
     ValidationInfo,
     field_validator,
-    model_validator,
 )
-from pydantic_core import core_schema
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
-__all__ = [
-    "Address",
-    "CommaList",
-    "DatabaseSettings",
-    "Field",
-    "Networks",
-    "OperatorSettings",
-    "Seconds",
-    "SecretStr",
-    "ServerSettings",
-    "Settings",
-    "SettingsConfigDict",
-    "SettingsError",
-    "load",
-    "read",
-]
-
-_UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)")
-
-
-def parse_seconds(value: object) -> float:
-    """Reads a span of time such as `60`, `250ms`, `1.5s`, `2m`, `1h` into seconds; ValueError otherwise."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        seconds = float(value)
-    else:
-        match = _SPAN.fullmatch(str(value).strip().lower())
-        if not match:
-            raise ValueError(f"{value!r} is no span of time; write 60, 250ms, 1.5s, 2m, 1h or 1d")
-        seconds = float(match[1]) * _UNITS[match[2]]
-    if not math.isfinite(seconds) or seconds < 0:
-        raise ValueError(f"{value!r} is no span of time; it must be finite and not negative")
-    return seconds
-
-
-Seconds = Annotated[float, BeforeValidator(parse_seconds)]
-"""A span of time in seconds, written with or without a unit."""
-
-
-def _split(value: object) -> object:
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-
-CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
-"""Words separated by commas."""
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_split)]
-"""Networks in CIDR notation, separated by commas."""
-
+from libs.common.process import naming
+from libs.common.process.declared import Setting
+from libs.common.process.values import Address, CommaList, Unit, is_loopback
 
 _SCHEME = re.compile(r"^(?:[a-z]+://[^/]*/|dns:|ipv4:|ipv6:)")
-
-
-class Address:
-    """Where a server listens: `host:port`, `[v6]:port`, or `:port` for every interface; port 0: any that is free."""
-
-    # No dataclass: pydantic-settings would read one from JSON.
-    __slots__ = ("host", "port")
-
-    def __init__(self, host: str, port: int) -> None:
-        """Holds the two parts as they are."""
-        self.host = host
-        self.port = port
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-    @property
-    def is_loopback(self) -> bool:
-        """Whether only this machine can reach it."""
-        return _is_loopback(self.host)
-
-    @classmethod
-    def parse(cls, value: object) -> Self:
-        """Reads an address; ValueError if it is none."""
-        if isinstance(value, cls):
-            return value
-        host, separator, port = str(value).strip().rpartition(":")
-        if not separator or not port.isdecimal() or int(port) > 65535:
-            raise ValueError(f"{value!r} is no address; write host:port, for example 127.0.0.1:50051")
-        return cls(host.removeprefix("[").removesuffix("]") or "0.0.0.0", int(port))  # noqa: S104 - ":port" asks for it
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
-        return core_schema.no_info_plain_validator_function(cls.parse)
+_OUT_OF_RANGE = {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}
+# More of a value is not quoted.
+_QUOTED = 60
 
 
 class Settings(BaseSettings):
-    """The settings that every service has; a service adds its own under its prefix."""
+    """What is read from the environment: each field is declared with its type, default, range, unit and meaning.
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+    The variable of a field is its name in capitals, with the prefix of the class in front. An empty value is a fault,
+    but for settings whose default is none: there it says so.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+
+    retired: ClassVar[Mapping[str, str]] = {}
+    """Variables that were settings of this class once, with what replaced them. They are ignored with a warning."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _empty_is_a_fault_or_none(cls, value: object, info: ValidationInfo) -> object:
+        if not isinstance(value, str) or value.strip():
+            return value
+        setting = next(each for each in Setting.all_of(cls) if each.name == info.field_name)
+        try:
+            return setting.if_empty
+        except LookupError:
+            raise PydanticCustomError("empty", "is empty") from None
+
+
+class ServiceSettings(Settings):
+    """The settings that every service has; a service adds its own under its prefix."""
 
     log_format: Literal["auto", "json", "console"] = Field("auto", validation_alias="LOG_FORMAT")
     """How logs are written; `auto` is for people on a terminal and JSON elsewhere."""
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", validation_alias="LOG_LEVEL")
     """The least serious event that is written."""
+    otlp_endpoint: str | None = Field(None, validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT")
+    """The collector that spans are sent to, by gRPC; without one no spans are recorded."""
+    otlp_traces_endpoint: str | None = Field(None, validation_alias="OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    """The same for spans alone; goes before `OTEL_EXPORTER_OTLP_ENDPOINT`."""
+    otlp_timeout: Annotated[float, Unit("seconds")] = Field(
+        2.0, gt=0, le=600, validation_alias="OTEL_EXPORTER_OTLP_TIMEOUT"
+    )
+    """How long the collector may take to accept a batch of spans."""
+    otlp_traces_timeout: Annotated[float | None, Unit("seconds")] = Field(
+        None, gt=0, le=600, validation_alias="OTEL_EXPORTER_OTLP_TRACES_TIMEOUT"
+    )
+    """The same; goes before `OTEL_EXPORTER_OTLP_TIMEOUT`."""
+    spans_exporter: str = Field("otlp", validation_alias="OTEL_TRACES_EXPORTER")
+    """`none` switches spans off; everything else is OTLP."""
+    spans_disabled: bool = Field(default=False, validation_alias="OTEL_SDK_DISABLED")
+    """Whether spans are off whatever else is set."""
+    service_name: str | None = Field(None, validation_alias="OTEL_SERVICE_NAME")
+    """The name of the service in its spans, if not its own."""
+    span_queue: Annotated[int, Unit("spans")] = Field(
+        16_384, ge=512, le=1_000_000, validation_alias="OTEL_BSP_MAX_QUEUE_SIZE"
+    )
+    """How many spans wait for the collector before new ones are dropped and counted; a batch is 512."""
 
 
-class DatabaseSettings(Settings):
+class DatabaseSettings(ServiceSettings):
     """The settings of a service that owns a schema."""
 
     database_url: PostgresDsn = Field(validation_alias="DATABASE_URL")
-    """The PostgreSQL to use: postgresql://user:password@host:port/database; several hosts as host1:port,host2:port."""
+    """The PostgreSQL database, with the parameters of libpq; several hosts as host1:port,host2:port."""
     database_listen_url: PostgresDsn | None = Field(None, validation_alias="DATABASE_LISTEN_URL")
     """The same database without a pooler in between, for LISTEN; needed if DATABASE_URL leads to PgBouncer."""
 
@@ -134,11 +97,11 @@ class DatabaseSettings(Settings):
         return str(self.database_listen_url or self.database_url)
 
 
-class OperatorSettings(Settings):
+class OperatorSettings(ServiceSettings):
     """The settings of a service that operators speak to."""
 
     operator_token: SecretStr = SecretStr("")
-    """What calls that change something must carry; empty: no token is needed."""
+    """The token that calls which change something must carry; without one no token is needed."""
     protect_reads: bool = False
     """Whether operators' calls that only read need the token too; set it in production."""
 
@@ -147,7 +110,8 @@ class OperatorSettings(Settings):
     def _needs_a_token(cls, value: bool, info: ValidationInfo) -> bool:
         token = info.data.get("operator_token")
         if value and token is not None and not token.get_secret_value():
-            raise ValueError("there is no operator token to protect anything with; set that too")
+            message = "there is no operator token to protect anything with; set that too"
+            raise PydanticCustomError("needs_other", message)
         return value
 
     @property
@@ -156,7 +120,7 @@ class OperatorSettings(Settings):
         return self.operator_token.get_secret_value() if self.protect_reads else ""
 
 
-class ServerSettings(Settings):
+class ServerSettings(ServiceSettings):
     """The settings of a service that speaks gRPC: how it and its neighbours know each other."""
 
     _exposed: ClassVar[tuple[str, ...]] = ("listen", "admin_listen")
@@ -166,23 +130,26 @@ class ServerSettings(Settings):
     """A directory with `tls.crt`, `tls.key` and `ca.crt`, as cert-manager makes it: gRPC is mutual TLS, and files that
     are renewed count without a restart. Without it gRPC is plaintext."""
     plaintext: bool = False
-    """Says that plaintext is meant although other machines are involved."""
+    """Whether plaintext is meant although other machines are involved."""
     health_listen: Address | None = None
     """Where health, and nothing else, is served in plaintext too: the probes of a kubelet speak no TLS."""
-    operator_identities: CommaList = ("operator",)
+    operator_identities: CommaList = Field(("operator",), min_length=1)
     """The names (DNS or URI) in certificates of operators."""
 
-    @model_validator(mode="after")
-    def _plaintext_is_meant(self) -> Self:
-        outside = [name for name in self._exposed if not _stays_here(getattr(self, name))]
-        if outside and self.tls_dir is None and not self.plaintext:
-            prefix = str(self.model_config.get("env_prefix", ""))
-            listed = ", ".join(f"{prefix}{name}".upper() for name in outside)
-            raise ValueError(
-                f"{prefix}TLS_DIR: is not set, though {listed} involves other machines; set it, "
-                f"or {prefix}PLAINTEXT=true if the network between them is to be trusted"
+    # The fields above are read before those that a service adds.
+    @field_validator("*")
+    @classmethod
+    def _plaintext_is_meant(cls, value: object, info: ValidationInfo) -> object:
+        trusted = info.data.get("tls_dir") or info.data.get("plaintext", True)
+        if info.field_name in cls._exposed and not trusted and not _stays_here(value):
+            prefix = str(cls.model_config.get("env_prefix", ""))
+            raise PydanticCustomError(
+                "needs_other",
+                "involves other machines, and {prefix}TLS_DIR is not set; set it, or {prefix}PLAINTEXT=true if the"
+                " network between them is to be trusted",
+                {"prefix": prefix},
             )
-        return self
+        return value
 
 
 def _stays_here(value: object) -> bool:
@@ -193,18 +160,11 @@ def _stays_here(value: object) -> bool:
         return value.is_loopback
     target = str(value)
     endpoints = _SCHEME.sub("", target).split(",")
-    return target.startswith("unix:") or all(_is_loopback(end.rpartition(":")[0].strip("[]")) for end in endpoints)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return target.startswith("unix:") or all(is_loopback(end.rpartition(":")[0].strip("[]")) for end in endpoints)
 
 
 class SettingsError(Exception):
-    """One or more settings are missing or wrong; one line for each."""
+    """One or more settings are missing, wrong or misspelt; one line for each."""
 
 
 S = TypeVar("S", bound=Settings)
@@ -212,19 +172,51 @@ S = TypeVar("S", bound=Settings)
 
 def read(cls: type[S]) -> S:
     """Reads settings of a class from the environment; SettingsError with one line per fault."""
+    settings = {each.name: each for each in Setting.all_of(cls)}
+    own = [each.variable for each in settings.values()]
+    prefix = str(cls.model_config.get("env_prefix", ""))
+    faults = list(naming.faults(os.environ, own, gone=cls.retired, prefix=prefix))
+    chosen = None
     try:
-        return cls()
+        chosen = cls()
     except ValidationError as error:
-        prefix = cls.model_config.get("env_prefix", "")
-        lines = []
-        for fault in error.errors(include_input=False, include_url=False):
-            message = "is not set, and has no default" if fault["type"] == "missing" else fault["msg"]
-            message = message.removeprefix("Value error, ")
-            if fault["loc"]:
-                name = str(fault["loc"][0])
-                message = f"{f'{prefix}{name}'.upper() if name in cls.model_fields else name}: {message}"
-            lines.append(message)
-        raise SettingsError("\n".join(lines)) from None
+        faulty = {str(fault["loc"][0]).lower(): fault for fault in error.errors(include_url=False)}
+        faults += [
+            f"{each.variable}: {_what_is_wrong(each, faulty[key])}"
+            for each in settings.values()
+            # A field is named by its variable if that is declared, and by its own name otherwise.
+            for key in {each.name, each.variable.lower()} & faulty.keys()
+        ]
+    if chosen is None or faults:
+        raise SettingsError("\n".join(faults))
+    return chosen
+
+
+def _what_is_wrong(setting: Setting, fault: ErrorDetails) -> str:
+    """Says what is wrong with a setting and what to write instead; a value that may hold a password is not quoted."""
+    kind = fault["type"]
+    if kind == "needs_other":
+        return fault["msg"]
+    value = "it" if setting.is_secret else _quoted(setting, fault["input"])
+    said = {
+        "missing": "is not set, and has no default",
+        "empty": "is empty",
+        "too_short": "is empty",
+        "bad_part": fault["msg"],
+        **dict.fromkeys(_OUT_OF_RANGE, f"{value} is out of range"),
+    }.get(kind, f"{value} is not understood")
+    otherwise = ", or do not set it" if kind == "empty" and setting.default != "required" else ""
+    return f"{said}; write {setting.expected}{otherwise}"
+
+
+def _quoted(setting: Setting, value: object) -> str:
+    text = repr(value) if isinstance(value, str) else setting.show(value)
+    return text if len(text) <= _QUOTED else f"{text[:_QUOTED]}…"
+
+
+def retired(cls: type[Settings]) -> Iterator[tuple[str, str]]:
+    """Yields the retired variables that are set, each with what replaced it."""
+    return naming.retired(os.environ, cls.retired)
 
 
 def load(cls: type[S]) -> S:

@@ -15,7 +15,7 @@ from grpc_status import rpc_status
 
 from libs.common.errors import ClicktraceError, Code
 from libs.common.process import logs
-from libs.common.process.settings import Address
+from libs.common.process.values import Address
 from libs.common.rpc import auth, callers, health, status, tls
 from libs.common.rpc.tracing import ServerSpans
 

@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from libs.common.process import logs
-from libs.common.process.settings import Address
+from libs.common.process.values import Address
 from services.gateway.http import errors
 from services.gateway.urls.parameters import ascii_octets
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from libs.common.errors import Violation, invalid_request
-from libs.common.process.settings import parse_seconds
+from libs.common.process.values import parse_seconds
 from services.pool_manager.model.proxies import Protocol, ProxySpec
 
 _NEEDED = ("ip_address", "ip_port", "country")

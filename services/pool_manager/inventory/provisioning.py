@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from libs.common.errors import Violation, invalid_request
-from libs.common.process.settings import Address
+from libs.common.process.values import Address
 from services.pool_manager.inventory.credentials import is_provider
 from services.pool_manager.model.proxies import Protocol, ProxySpec
 from services.pool_manager.validation import check_country, check_span

@@ -7,7 +7,7 @@ from grpc import aio
 
 from clicktrace.pool.v1 import pool_pb2, pool_pb2_grpc
 from libs.common.errors import Violation, invalid_request
-from libs.common.process.settings import Address
+from libs.common.process.values import Address
 from libs.common.rpc.auth import actor, require_operator
 from libs.common.rpc.times import to_timestamp
 from services.pool_manager import validation

@@ -20,7 +20,7 @@ from clicktrace.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from clicktrace.pool.v1 import pool_pb2, pool_pb2_grpc
 from clicktrace.tracer.v1 import tracer_pb2, tracer_pb2_grpc
 from libs.common.errors import ClicktraceError, Code
-from libs.common.process.settings import Address
+from libs.common.process.values import Address
 from libs.common.rpc import client, status, times
 from libs.common.rpc.auth import require_operator
 from libs.common.rpc.server import Server, Service

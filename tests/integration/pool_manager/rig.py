@@ -16,8 +16,8 @@ from grpc import aio
 
 from clicktrace.pool.v1 import pool_pb2, pool_pb2_grpc
 from libs.common.postgres import database
-from libs.common.process.settings import Address
 from libs.common.process.supervisor import Supervisor
+from libs.common.process.values import Address
 from libs.common.rpc.client import channel
 from libs.common.rpc.server import Server, Service
 from services.pool_manager.capacity.maintenance import Tally

@@ -13,7 +13,7 @@ from grpc import aio
 from clicktrace.common.v1 import common_pb2
 from clicktrace.tracer.v1 import tracer_pb2 as pb
 from clicktrace.tracer.v1 import tracer_pb2_grpc as pb_grpc
-from libs.common.process.settings import Address
+from libs.common.process.values import Address
 from libs.common.rpc import times
 from libs.common.rpc.client import channel
 from libs.common.rpc.server import Server

@@ -13,10 +13,10 @@ PROGRAM = """
 import asyncio
 from opentelemetry import trace
 from libs.common.observability import telemetry
-from libs.common.process import logs
+from libs.common.process import logs, settings
 
 async def main():
-    owner = telemetry.setup("sample")
+    owner = telemetry.setup("sample", settings.load(settings.ServiceSettings))
     with trace.get_tracer("t").start_as_current_span("work"):
         pass
     await owner.shutdown()
@@ -60,10 +60,10 @@ import asyncio
 import sys
 from opentelemetry import trace
 from libs.common.observability import telemetry
-from libs.common.process import logs
+from libs.common.process import logs, settings
 
 async def main():
-    owner = telemetry.setup("sample")
+    owner = telemetry.setup("sample", settings.load(settings.ServiceSettings))
     tracer = trace.get_tracer("t")
     for _ in range(int(sys.argv[1])):
         with tracer.start_as_current_span("work"):

@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from clicktrace.pool.v1 import pool_pb2, pool_pb2_grpc
-from libs.common.process.settings import Address
+from libs.common.process.values import Address
 from libs.common.rpc.client import channel
 from libs.common.rpc.reach import Reach
 from libs.common.rpc.server import Server, Service

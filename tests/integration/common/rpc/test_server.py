@@ -10,7 +10,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from clicktrace.pool.v1 import pool_pb2, pool_pb2_grpc
 from libs.common.errors import ClicktraceError, Code
-from libs.common.process.settings import Address
+from libs.common.process.values import Address
 from libs.common.rpc import status
 from libs.common.rpc.auth import require_operator
 from libs.common.rpc.client import channel

@@ -18,7 +18,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from clicktrace.pool.v1 import pool_pb2, pool_pb2_grpc
 from libs.common.errors import Code
-from libs.common.process.settings import Address
+from libs.common.process.values import Address
 from libs.common.rpc import callers, status, tls
 from libs.common.rpc.auth import require_operator
 from libs.common.rpc.client import channel

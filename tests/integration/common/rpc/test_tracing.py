@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from clicktrace.pool.v1 import pool_pb2, pool_pb2_grpc
 from libs.common.errors import ClicktraceError, Code
-from libs.common.process.settings import Address
+from libs.common.process.values import Address
 from libs.common.rpc import tracing
 from libs.common.rpc.client import channel
 from libs.common.rpc.server import Server, Service

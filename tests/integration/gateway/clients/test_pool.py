@@ -7,7 +7,7 @@ import pytest
 from clicktrace.pool.v1 import pool_pb2 as pb
 from clicktrace.pool.v1 import pool_pb2_grpc
 from libs.common.errors import ClicktraceError
-from libs.common.process.settings import Address
+from libs.common.process.values import Address
 from libs.common.rpc.client import channel
 from libs.common.rpc.server import Server, Service
 from services.gateway.clients.pool import PoolClient

@@ -33,6 +33,19 @@ def port_of(chosen: Options, name: str) -> int:
     return port
 
 
+def test_a_misspelt_setting_ends_the_run_before_anything_is_started(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    done = subprocess.run(
+        [sys.executable, "-m", "local", "--state-dir", str(state)],
+        cwd=ROOT, env={"PATH": os.environ["PATH"], "GATEWAY_MAX_WIAT": "5s", "POOL_PORT": "tcp://10.0.0.1:1"},
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "GATEWAY_MAX_WIAT: there is no such setting; the nearest is GATEWAY_MAX_WAIT" in done.stdout + done.stderr
+    assert "POOL_PORT" not in done.stdout + done.stderr
+    assert not (state / "postgres").exists()
+
+
 def test_free_ports_pass(chosen: Options) -> None:
     checks.check_ports(chosen, 10)
 

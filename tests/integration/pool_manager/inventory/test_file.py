@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from libs.common.errors import ClicktraceError
-from libs.common.process.settings import Address
+from libs.common.process.values import Address
 from services.pool_manager.cli import provision
 from services.pool_manager.inventory.file import read_rows
 from services.pool_manager.settings import ProvisionSettings

@@ -1,48 +1,53 @@
 """Settings are read from the environment once, and every fault is reported at once under the name of its variable."""
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import pytest
+from pydantic import Field, SecretStr
+from pydantic_settings import SettingsConfigDict
 
 from libs.common.process.settings import (
-    Address,
-    CommaList,
     DatabaseSettings,
-    Field,
-    Networks,
     OperatorSettings,
-    Seconds,
-    SecretStr,
     ServerSettings,
-    SettingsConfigDict,
+    Settings,
     SettingsError,
     load,
-    parse_seconds,
     read,
+    retired,
 )
+from libs.common.process.values import Address, CommaList, Networks, PeerName, Seconds, Spans
 
 
 class Sample(DatabaseSettings):
     model_config = SettingsConfigDict(env_prefix="SAMPLE_")
 
+    retired: ClassVar[Mapping[str, str]] = {"SAMPLE_DELAY": "SAMPLE_PAUSE"}
+
     listen: Address = Address("127.0.0.1", 1)
-    pause: Seconds = 1.0
+    pause: Seconds = Field(1.0, gt=0, le=60)
     names: CommaList = ()
     networks: Networks = ()
     workers: int = Field(2, ge=1, le=8)
     token: SecretStr = SecretStr("")
+    peer: PeerName = "peer"
+    admin_listen: Address | None = Address("127.0.0.1", 2)
+    spare_listen: Address | None = None
+    spans: Spans = {}  # noqa: RUF012 - pydantic copies it
+    required_names: CommaList = Field(("one",), min_length=1)
 
 
-@pytest.mark.parametrize(
-    ("written", "seconds"),
-    [("60", 60), ("250ms", 0.25), ("1.5s", 1.5), ("2m", 120), ("1h", 3600), ("1d", 86400), (3, 3)],
-)
-def test_spans_of_time(written: object, seconds: float) -> None:
-    assert parse_seconds(written) == seconds
+@pytest.fixture(autouse=True)
+def database(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://user:secret@127.0.0.1:1/db")
 
 
-@pytest.mark.parametrize("written", ["", "-1", "1 week", "nan", "inf", "1e9", True, "s"])
-def test_what_is_no_span_of_time(written: object) -> None:
-    with pytest.raises(ValueError, match="span of time"):
-        parse_seconds(written)
+def faults(cls: type[Settings]) -> list[str]:
+    """Returns what is said of the environment."""
+    with pytest.raises(SettingsError) as caught:
+        read(cls)
+    return str(caught.value).splitlines()
 
 
 def test_values_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,6 +79,65 @@ def test_all_faults_are_named_at_once_and_no_value_is_shown(monkeypatch: pytest.
         "SAMPLE_PAUSE",
         "SAMPLE_WORKERS",
     ]
+
+
+SPAN = "a span of time such as 250ms, 30s, 5m, 1h or 1d"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("SAMPLE_WORKERS", "9", "'9' is out of range; write a whole number, from 1 to 8"),
+        ("SAMPLE_WORKERS", "two", "'two' is not understood; write a whole number, from 1 to 8"),
+        ("SAMPLE_WORKERS", " ", "is empty; write a whole number, from 1 to 8, or do not set it"),
+        ("SAMPLE_PAUSE", "1h", f"1h is out of range; write {SPAN}, more than 0s, up to 1m"),
+        ("SAMPLE_PAUSE", "-1", f"'-1' is not understood; write {SPAN}, more than 0s, up to 1m"),
+        (
+            "SAMPLE_LISTEN",
+            "",
+            "is empty; write an address as host:port, [v6]:port, or :port for every interface, or do",
+        ),
+        ("SAMPLE_NETWORKS", "10.0.0.0/8,nowhere", "'nowhere' is not understood; write networks separated by commas"),
+        ("SAMPLE_SPANS", "a=1s,b=soon", "its part 'b=soon' is not understood; write names with spans of time such as"),
+        ("SAMPLE_REQUIRED_NAMES", ",", "is empty; write words separated by commas"),
+        ("SAMPLE_TOKEN", "", "is empty; write a secret, or do not set it"),
+        ("LOG_LEVEL", "loud", "'loud' is not understood; write one of debug, info, warning, error"),
+        ("DATABASE_URL", "", "is empty; write postgresql://user:password@host:port/database"),
+        ("DATABASE_LISTEN_URL", "mysql://me:marker@host/db", "it is not understood; write postgresql://user:password@"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "lots", "'lots' is not understood; write a whole number, from 512 to 1000000"),
+    ],
+)
+def test_a_fault_says_what_is_wrong_and_what_to_write(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    (line,) = faults(Sample)
+    assert line.startswith(f"{variable}: {said}")
+    assert "marker" not in line
+
+
+def test_an_empty_value_is_none_where_none_is_a_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PEER", "SPARE_LISTEN", "SPANS", "NAMES", "NETWORKS"):
+        monkeypatch.setenv(f"SAMPLE_{name}", "")
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "")
+    chosen = read(Sample)
+    assert (chosen.peer, chosen.spare_listen, chosen.spans, chosen.names, chosen.networks) == ("", None, {}, (), ())
+    assert chosen.span_queue == 16_384
+
+
+def test_a_misspelt_variable_is_told_with_the_other_faults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAMPLE_WORKER", "3")
+    monkeypatch.setenv("SAMPLE_PAUSE", "soon")
+    misspelt, other = faults(Sample)
+    assert misspelt == "SAMPLE_WORKER: there is no such setting; the nearest is SAMPLE_WORKERS"
+    assert other.startswith("SAMPLE_PAUSE: ")
+
+
+def test_a_retired_variable_is_ignored_and_named_with_what_replaced_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert list(retired(Sample)) == []
+    monkeypatch.setenv("SAMPLE_DELAY", "no span of time")
+    assert read(Sample).pause == 1.0
+    assert list(retired(Sample)) == [("SAMPLE_DELAY", "SAMPLE_PAUSE")]
 
 
 def test_load_exits_with_2_and_says_why(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -159,9 +223,11 @@ def test_plaintext_between_machines_must_be_asked_for(
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(SettingsError) as caught:
-        read(Served)
-    assert str(caught.value) == (
-        f"SERVED_TLS_DIR: is not set, though {named} involves other machines; set it, "
-        "or SERVED_PLAINTEXT=true if the network between them is to be trusted"
-    )
+    prefix = "involves other machines, and SERVED_TLS_DIR is not set; set it, or SERVED_PLAINTEXT=true if the network"
+    assert faults(Served) == [f"{name}: {prefix} between them is to be trusted" for name in named.split(", ")]
+
+
+def test_plaintext_that_nobody_asked_for_is_told_with_the_other_faults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVED_LISTEN", ":1")
+    monkeypatch.setenv("LOG_LEVEL", "loud")
+    assert [line.partition(":")[0] for line in faults(Served)] == ["LOG_LEVEL", "SERVED_LISTEN"]

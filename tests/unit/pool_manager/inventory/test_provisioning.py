@@ -3,7 +3,7 @@
 import pytest
 
 from libs.common.errors import ClicktraceError
-from libs.common.process.settings import Address
+from libs.common.process.values import Address
 from services.pool_manager.inventory.provisioning import check_specs
 from services.pool_manager.model.proxies import Protocol, ProxySpec
 
