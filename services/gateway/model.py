@@ -21,6 +21,8 @@ MAX_WAIT_SECONDS = (0.1, 60.0)
 JOIN_WINDOW_SECONDS = (0.0, 86_400.0)
 """The range of `Offer.join_window`, in seconds."""
 DEFAULT_JOIN_WINDOW_SECONDS = 3_600.0
+TURNED_AWAY = ("TRACER_BUSY", "SHUTTING_DOWN")
+"""The reasons with which a tracer turns a call away before it does anything, so that another one may be asked."""
 ERROR_STATUS = (400, 599)
 """The range of `Offer.landing_statuses`."""
 WEIGHT = (1, 1_000)
@@ -99,6 +101,7 @@ class Outcome(OpenEnum):
     TARGET_FAILURE = "TARGET_FAILURE"
     UNCLEAR_FAILURE = "UNCLEAR_FAILURE"
     CANCELLED = "CANCELLED"
+    UNUSED = "UNUSED"
 
 
 class Blame(OpenEnum):

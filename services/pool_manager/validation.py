@@ -43,6 +43,7 @@ def lease_request(
     ttl: float | None,
     wait: float | None,
     click_id: str = "",
+    asks_again: bool = False,
 ) -> LeaseRequest:
     """Checks a LeaseRequest; spans of time are in seconds."""
     faults: list[Violation] = []
@@ -57,7 +58,7 @@ def lease_request(
     wait = check_span(faults, "wait", 0.0 if wait is None else wait, _WAIT)
     if faults:
         raise invalid_request(faults)
-    return LeaseRequest(request_id, code, offer, holder, ttl, wait, click_id)
+    return LeaseRequest(request_id, code, offer, holder, ttl, wait, click_id, asks_again=asks_again)
 
 
 def heartbeat_request(lease_id: str, fence: int, ttl: float | None) -> HeartbeatRequest:

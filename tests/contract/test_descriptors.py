@@ -50,7 +50,7 @@ FIELDS = {
 }
 
 VALUES = {
-    POOL.enum_types_by_name["Outcome"]: "SUCCESS PROXY_FAILURE TARGET_FAILURE CANCELLED UNCLEAR_FAILURE",
+    POOL.enum_types_by_name["Outcome"]: "SUCCESS PROXY_FAILURE TARGET_FAILURE CANCELLED UNCLEAR_FAILURE UNUSED",
     COMMON.message_types_by_name["Hop"].enum_types_by_name["Kind"]: "LOCATION REFRESH_HEADER META_REFRESH SCRIPT",
     TRACER.message_types_by_name["Failure"].enum_types_by_name["Blame"]: "PROXY TARGET CALLER UNCLEAR",
     TRACER.message_types_by_name["Result"].enum_types_by_name["StopReason"]: "LANDING CONFLICTING_LOCATION APP_LINK",

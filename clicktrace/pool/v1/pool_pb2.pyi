@@ -21,6 +21,7 @@ class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     TARGET_FAILURE: _ClassVar[Outcome]
     CANCELLED: _ClassVar[Outcome]
     UNCLEAR_FAILURE: _ClassVar[Outcome]
+    UNUSED: _ClassVar[Outcome]
 
 class ProxyState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -43,6 +44,7 @@ PROXY_FAILURE: Outcome
 TARGET_FAILURE: Outcome
 CANCELLED: Outcome
 UNCLEAR_FAILURE: Outcome
+UNUSED: Outcome
 PROXY_STATE_UNSPECIFIED: ProxyState
 AVAILABLE: ProxyState
 IN_USE: ProxyState
@@ -67,7 +69,7 @@ class Lease(_message.Message):
     def __init__(self, lease_id: _Optional[str] = ..., fence: _Optional[int] = ..., proxy: _Optional[_Union[_common_pb2.Proxy, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class LeaseRequest(_message.Message):
-    __slots__ = ("request_id", "country", "offer", "holder", "ttl", "wait", "click_id")
+    __slots__ = ("request_id", "country", "offer", "holder", "ttl", "wait", "click_id", "asks_again")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     COUNTRY_FIELD_NUMBER: _ClassVar[int]
     OFFER_FIELD_NUMBER: _ClassVar[int]
@@ -75,6 +77,7 @@ class LeaseRequest(_message.Message):
     TTL_FIELD_NUMBER: _ClassVar[int]
     WAIT_FIELD_NUMBER: _ClassVar[int]
     CLICK_ID_FIELD_NUMBER: _ClassVar[int]
+    ASKS_AGAIN_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     country: str
     offer: str
@@ -82,7 +85,8 @@ class LeaseRequest(_message.Message):
     ttl: _duration_pb2.Duration
     wait: _duration_pb2.Duration
     click_id: str
-    def __init__(self, request_id: _Optional[str] = ..., country: _Optional[str] = ..., offer: _Optional[str] = ..., holder: _Optional[str] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., wait: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., click_id: _Optional[str] = ...) -> None: ...
+    asks_again: bool
+    def __init__(self, request_id: _Optional[str] = ..., country: _Optional[str] = ..., offer: _Optional[str] = ..., holder: _Optional[str] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., wait: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., click_id: _Optional[str] = ..., asks_again: _Optional[bool] = ...) -> None: ...
 
 class LeaseResponse(_message.Message):
     __slots__ = ("lease", "db_time")

@@ -13,6 +13,7 @@ from libs.common.process import logs
 from services.gateway.clicks.privacy import Privacy
 from services.gateway.clicks.trace import Trace, Walk
 from services.gateway.model import (
+    TURNED_AWAY,
     Attempt,
     Blame,
     Click,
@@ -229,9 +230,14 @@ class Tracing:
             result = judging.judged(trace.offer, await self._follow(self._job(trace, lease), trace, number))
             # A blame that this build does not know counts against nobody.
             outcome, reason = _OUTCOMES.get(result.blame, Outcome.UNCLEAR_FAILURE), result.failure_reason
+            if result.blame in (Blame.TARGET, Blame.CALLER) and not (result.target_reached or result.bytes):
+                # Nothing left through the IP: the chain's first URL was not to be reached at all.
+                outcome = Outcome.UNUSED
             transferred, target_host = result.bytes, result.target_host
         except ClicktraceError as error:
             reason = error.reason
+            if reason in TURNED_AWAY:
+                outcome = Outcome.UNUSED
             raise
         finally:
             trace_time = asyncio.get_running_loop().time() - began

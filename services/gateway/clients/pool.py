@@ -187,6 +187,7 @@ class PoolClient:
             holder=self._holder,
             ttl=times.to_duration(self._ttl),
             click_id=wanted.click_id,
+            asks_again=wanted.wait > 0 and not self._refusals.holds(wanted.country, wanted.wait),
         )
         loop = asyncio.get_running_loop()
         until = loop.time() + wanted.wait

@@ -12,15 +12,13 @@ from libs.common.enums import name_of, number_of
 from libs.common.errors import ClicktraceError, Code
 from libs.common.rpc import status, times
 from libs.common.rpc.reach import Reach
-from services.gateway.model import Blame, Hop, TraceJob, WalkResult
+from services.gateway.model import TURNED_AWAY, Blame, Hop, TraceJob, WalkResult
 from services.gateway.urls.parameters import wire_safe
 
 # The tracer is to report its own timeout before ours ends the call.
 _MARGIN = 3.0
 _BUSY_TRIES = 3
 _BUSY_PAUSE = 0.05
-# With these the tracer has turned the call away before it did anything, so another one may be asked.
-_TURNED_AWAY = ("TRACER_BUSY", "SHUTTING_DOWN")
 # Nobody waits for a hop as such: what a fast chain does within this time comes in one message.
 _HOP_DELAY = times.to_duration(0.3)
 # What a response may add to the record of its click; each costs its length in every read of the log.
@@ -64,7 +62,7 @@ class TracerClient:
             except aio.AioRpcError as rpc_error:
                 error = _translated(status.from_rpc_error(rpc_error))
                 # What a tracer says after its result changes nothing any more.
-                if not ended and (begun or error.reason not in _TURNED_AWAY or attempt == _BUSY_TRIES):
+                if not ended and (begun or error.reason not in TURNED_AWAY or attempt == _BUSY_TRIES):
                     raise error from None
             else:
                 if not ended:

@@ -648,13 +648,13 @@ BEGIN
             UPDATE pool.proxies AS p SET
                 ending = 'RELEASED',
                 ended_at = t,
-                available_at = greatest(p.rested_at, t + coalesce(
+                available_at = greatest(p.rested_at, CASE WHEN a.outcome = 'UNUSED' THEN t ELSE t + coalesce(
                     p.cooldown, (SELECT v.cooldown FROM pool.providers AS v WHERE v.name = p.provider), p_cooldown
-                )),
-                consecutive_failures = CASE a.outcome
-                    WHEN 'PROXY_FAILURE' THEN p.consecutive_failures + 1
-                    WHEN 'CANCELLED' THEN p.consecutive_failures
-                    ELSE 0
+                ) END),
+                consecutive_failures = CASE
+                    WHEN a.outcome = 'PROXY_FAILURE' THEN p.consecutive_failures + 1
+                    WHEN a.outcome IN ('SUCCESS', 'TARGET_FAILURE') THEN 0
+                    ELSE p.consecutive_failures
                 END
             -- Of several releases of one lease in one group the first one counts: a statement changes a row once.
             FROM unnest(p_proxy_ids, p_fences, p_nonces, p_outcomes, p_failure_reasons, p_trace_times, p_bytes)

@@ -240,6 +240,8 @@ class Leasing:
             other = await self._try(request._replace(country=country))
             if isinstance(other, Grant):
                 return other
+        if _asks_again(request, refusal.retry_after):
+            return no_available_ip(request, refusal.retry_after)
         if not request.wait or self._queue.is_full(request.demand):
             self._tally.refused(request.country)
             return no_available_ip(request, refusal.retry_after, "and too many wait already" if request.wait else "")
@@ -269,6 +271,8 @@ class Leasing:
         return self._queue.occupies(request.country) or not self._attempts.admits(request)
 
     def _observe(self, request: LeaseRequest, answer: Grant | ClicktraceError, waited: float) -> None:
+        if isinstance(answer, ClicktraceError) and _asks_again(request, answer.retry_after):
+            return
         lease_log.leased(request, answer)
         if isinstance(answer, Grant):
             self._observer.granted(request, answer, waited)
@@ -279,6 +283,11 @@ class Leasing:
         """Gives back the grant of a task whose caller has gone."""
         if not done.cancelled() and done.exception() is None and isinstance(grant := done.result(), Grant):
             self._attempts.give_back(request, grant)
+
+
+def _asks_again(request: LeaseRequest, retry_after: float | None) -> bool:
+    """Returns whether the caller asks once more after a refusal, so that its need for an IP is counted then."""
+    return request.asks_again and not request.wait and retry_after is not None
 
 
 def _now() -> float:

@@ -14,13 +14,14 @@ _MAX_ID = 2**63 - 1
 
 
 class Outcome(OpenEnum):
-    """How the use of a lease ended. Only PROXY_FAILURE counts against an IP."""
+    """How the use of a lease ended. Only PROXY_FAILURE counts against an IP; after UNUSED it needs no cooldown."""
 
     SUCCESS = "SUCCESS"
     PROXY_FAILURE = "PROXY_FAILURE"
     TARGET_FAILURE = "TARGET_FAILURE"
     UNCLEAR_FAILURE = "UNCLEAR_FAILURE"
     CANCELLED = "CANCELLED"
+    UNUSED = "UNUSED"
 
 
 class LeaseToken(NamedTuple):
@@ -84,6 +85,8 @@ class LeaseRequest(NamedTuple):
     click_id: str = ""
     """The click that the IP is for, as the logs name it; empty for none."""
     policy: CooldownPolicy = EVERY_COOLDOWN
+    asks_again: bool = False
+    """Whether the caller asks once more, with a wait, if it is refused although an IP can come free."""
 
     @property
     def demand(self) -> Demand:

@@ -163,6 +163,7 @@ def _lease_request(message: pool_pb2.LeaseRequest) -> LeaseRequest:
         ttl=_span(message, "ttl"),
         wait=_span(message, "wait"),
         click_id=message.click_id,
+        asks_again=message.asks_again,
     )
 
 

@@ -70,6 +70,32 @@ async def test_a_batch_counts_each_of_its_requests_once(database: str) -> None:
         assert (granted.growth, refused.growth) == (2, 3)
 
 
+async def test_who_is_refused_and_asks_again_with_a_wait_counts_once(database: str) -> None:
+    async with serve_in_process(database) as manager:
+        await manager.provision(1)
+        await manager.leases.Lease(ask(0))
+        refused = Change("clicktrace_pool_leases_total", country="us", provider="", result="NO_AVAILABLE_IP")
+        requests = [ask(number) for number in range(1, 5)]
+        for request in requests:
+            request.asks_again = True
+        await manager.leases.BatchLease(pb.BatchLeaseRequest(requests=requests))
+        assert refused.growth == 0
+        for request in requests:
+            request.wait.FromMilliseconds(50)
+            with pytest.raises(aio.AioRpcError):
+                await manager.leases.Lease(request)
+        assert refused.growth == 4
+
+
+async def test_who_is_told_that_there_never_will_be_an_ip_asks_no_more_and_counts_at_once(database: str) -> None:
+    async with serve_in_process(database) as manager:
+        refused = Change("clicktrace_pool_leases_total", country="us", provider="", result="NO_AVAILABLE_IP")
+        request = ask(1)
+        request.asks_again = True
+        await manager.leases.BatchLease(pb.BatchLeaseRequest(requests=[request]))
+        assert refused.growth == 1
+
+
 async def test_who_waits_is_shown_and_how_long_that_took(database: str) -> None:
     async with serve_in_process(database, cooldown=0.2) as manager:
         await manager.provision(1)

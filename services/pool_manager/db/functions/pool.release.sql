@@ -1,8 +1,8 @@
 -- Ends live leases, starts their cooldowns, counts failures, and writes the history.
 --
 -- Locks first and reads the clock after, as pool.heartbeat does: otherwise the cooldown would be short by the wait.
--- PROXY_FAILURE counts against an IP, CANCELLED says nothing about it, everything else clears it; `p_failure_limit` in
--- a row take it out. Tells those who wait if an IP comes free within a second, for all or for some.
+-- PROXY_FAILURE counts against an IP, SUCCESS and TARGET_FAILURE clear it, and the others say nothing about it;
+-- `p_failure_limit` in a row take it out. After UNUSED there is no cooldown, for nothing left through the IP. Tells those who wait if an IP comes free within a second, for all or for some.
 --
 -- Returns one row per item, by its place: RELEASED with the end of the cooldown, also for a repeat; LOST; UNKNOWN.
 CREATE OR REPLACE FUNCTION pool.release(
@@ -33,13 +33,13 @@ BEGIN
             UPDATE pool.proxies AS p SET
                 ending = 'RELEASED',
                 ended_at = t,
-                available_at = greatest(p.rested_at, t + coalesce(
+                available_at = greatest(p.rested_at, CASE WHEN a.outcome = 'UNUSED' THEN t ELSE t + coalesce(
                     p.cooldown, (SELECT v.cooldown FROM pool.providers AS v WHERE v.name = p.provider), p_cooldown
-                )),
-                consecutive_failures = CASE a.outcome
-                    WHEN 'PROXY_FAILURE' THEN p.consecutive_failures + 1
-                    WHEN 'CANCELLED' THEN p.consecutive_failures
-                    ELSE 0
+                ) END),
+                consecutive_failures = CASE
+                    WHEN a.outcome = 'PROXY_FAILURE' THEN p.consecutive_failures + 1
+                    WHEN a.outcome IN ('SUCCESS', 'TARGET_FAILURE') THEN 0
+                    ELSE p.consecutive_failures
                 END
             -- Of several releases of one lease in one group the first one counts: a statement changes a row once.
             FROM unnest(p_proxy_ids, p_fences, p_nonces, p_outcomes, p_failure_reasons, p_trace_times, p_bytes)

@@ -370,6 +370,7 @@ async def test_a_click_that_never_had_an_ip_says_so_however_long_it_waited(datab
         w.pool.retry_after = 0.1
         replies = await asyncio.gather(*(w.click(f"offer=demo&gclid=c{number}") for number in range(5)))
         assert len(w.pool.waiting) == 5
+        assert all(request.asks_again for request in w.pool.waiting)
         for reply in replies:
             assert reply.location.startswith(f"{CHAIN}&gclid=c")
             record = await w.record_when(reply.click_id, lambda click: click.HasField("end_time"))

@@ -378,15 +378,18 @@ async def test_twins_of_one_group_hold_a_claim_each(leases: PostgresLeases, admi
         ("FFSF", 1),
         ("FFTF", 1),
         ("FFCF", 3),
+        ("FFUF", 3),
+        ("FF-F", 3),
         ("CCCTTTSS", 0),
-        ("UUUU", 0),
+        ("UUUU----", 0),
     ],
 )
 async def test_three_proxy_failures_in_a_row_take_an_ip_out(
     leases: PostgresLeases, admin_store: PostgresPool, pool: Pool, outcomes: str, failures: int
 ) -> None:
     healthy = failures < 3
-    named = {outcome.value[0]: outcome for outcome in Outcome} | {"F": Outcome.PROXY_FAILURE}
+    named = {outcome.value[0]: outcome for outcome in Outcome}
+    named |= {"F": Outcome.PROXY_FAILURE, "U": Outcome.UNCLEAR_FAILURE, "-": Outcome.UNUSED}
     await provision(admin_store, 1, cooldown=0)
     for number, letter in enumerate(outcomes):
         await release(leases, (await lease(leases, f"click-{number}")).token, named[letter])
@@ -398,6 +401,21 @@ async def test_three_proxy_failures_in_a_row_take_an_ip_out(
         }
     ]
     assert isinstance(await try_lease(leases, "next"), Grant if healthy else Refusal)
+
+
+async def test_an_ip_through_which_nothing_left_is_free_at_once(
+    leases: PostgresLeases, admin_store: PostgresPool
+) -> None:
+    await provision(admin_store, 1, cooldown=60)
+    first = await lease(leases, "first")
+    unused = await release(leases, first.token, Outcome.UNUSED)
+    assert isinstance(unused, Released)
+    assert unused.available_time == unused.db_time
+    again = await lease(leases, "second")
+    assert again.token.fence > first.token.fence
+    used = await release(leases, again.token, Outcome.CANCELLED)
+    assert isinstance(used, Released)
+    assert used.available_time == used.db_time + MINUTE
 
 
 async def test_a_drained_ip_grants_nothing_new_but_its_lease_may_finish(

@@ -212,7 +212,8 @@ class Life(RuleBasedStateMachine):
             else:
                 assert not lease.over
                 assert answer.db_time < lease.expire
-                assert answer.available_time == answer.db_time + ip.cooldown
+                rest = timedelta(0) if outcome is Outcome.UNUSED else ip.cooldown
+                assert answer.available_time == answer.db_time + rest
                 self.released(lease, ip, answer, outcome)
 
     def released(self, lease: Lease, ip: Ip, answer: Released, outcome: Outcome) -> None:
@@ -221,7 +222,7 @@ class Life(RuleBasedStateMachine):
         if outcome is Outcome.PROXY_FAILURE:
             ip.failures += 1
             ip.healthy = ip.healthy and ip.failures < FAILURE_LIMIT
-        elif outcome is not Outcome.CANCELLED:
+        elif outcome in (Outcome.SUCCESS, Outcome.TARGET_FAILURE):
             ip.failures = 0
 
     @precondition(lambda self: self.leases)
