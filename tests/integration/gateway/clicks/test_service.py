@@ -249,6 +249,21 @@ async def test_a_busy_tracer_is_asked_again_with_the_same_ip(database: str) -> N
         assert len(w.pool.granted) == 1
 
 
+async def test_an_ip_through_which_nothing_left_is_given_back_as_unused(database: str) -> None:
+    async with world(database) as w:
+        await w.offer()
+        w.tracer.script = refuses(ClicktraceError(Code.RESOURCE_EXHAUSTED, "TRACER_BUSY", "busy", retry_after=0.1))
+        assert (await w.click("offer=demo&gclid=1")).location == f"{CHAIN}&gclid=1"
+        refused = tracer_pb2.Result.REFUSED_TARGET
+        w.tracer.script = says(broke("REFUSED_TARGET", reached=False, stop=refused))
+        assert (await w.click("offer=demo&gclid=2")).location == f"{CHAIN}&gclid=2"
+        released = await w.pool.all_released()
+        assert [(one.outcome, one.failure_reason) for one in released] == [
+            (pool_pb2.UNUSED, "TRACER_BUSY"),
+            (pool_pb2.UNUSED, "REFUSED_TARGET"),
+        ]
+
+
 async def test_head_and_previews_never_take_an_ip(database: str) -> None:
     async with world(database) as w:
         await w.offer()
