@@ -162,7 +162,11 @@ async def gateway(config: GatewaySettings, stop: asyncio.Event) -> AsyncIterator
             privacy=privacy,
             observers=[metrics.ClickMetrics(), health],
         )
-        metrics.watch(waiting=lambda: clicks.waiting, running=lambda: background.running)
+        metrics.watch(
+            waiting=lambda: clicks.waiting,
+            running=lambda: background.running,
+            unreadable=lambda: len(offer_cache.unreadable()),
+        )
         stream = ClickStream(click_table)
         webhooks = WebhookDelivery(
             outbox,
@@ -234,7 +238,7 @@ async def gateway(config: GatewaySettings, stop: asyncio.Event) -> AsyncIterator
                 clicks=clicks,
                 health=health,
                 offers=lambda known: console_offers.table(
-                    offer_cache.all(), known, click_url=str(config.click_url or "")
+                    offer_cache.all(), known, offer_cache.unreadable(), click_url=str(config.click_url or "")
                 ),
             ),
             version=VERSION,

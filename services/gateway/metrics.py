@@ -76,6 +76,10 @@ _WEBHOOKS = Bounded(
 _RECORDS_DROPPED = Counter("clicktrace_gateway_records_dropped", "Click records that could not be kept or written.")
 _WAITING = Gauge("clicktrace_gateway_visitors_waiting", "Visitors that wait for their answer.")
 _RUNNING = Gauge("clicktrace_gateway_traces_running", "Traces under way, with those that nobody waits for any more.")
+_UNREADABLE = Gauge(
+    "clicktrace_gateway_offers_unreadable",
+    "Offers that this gateway cannot read as they are stored: a newer build or a person wrote them.",
+)
 _MAINTAINED = Gauge(
     "clicktrace_gateway_maintenance_timestamp_seconds", "When old clicks were last cleared away; at first the start."
 )
@@ -173,8 +177,9 @@ def maintained() -> None:
     _MAINTAINED.set_to_current_time()
 
 
-def watch(*, waiting: Callable[[], int], running: Callable[[], int]) -> None:
-    """Registers what Prometheus reads: visitors waiting, traces running; sets the time of maintenance to now."""
+def watch(*, waiting: Callable[[], int], running: Callable[[], int], unreadable: Callable[[], int]) -> None:
+    """Registers what Prometheus reads when it asks; sets the time of the last maintenance to now."""
     _WAITING.set_function(waiting)
     _RUNNING.set_function(running)
+    _UNREADABLE.set_function(unreadable)
     maintained()

@@ -4,14 +4,16 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
 from services.gateway.console import wording
-from services.gateway.console.markup import Child, Html, el
+from services.gateway.console.markup import Child, Html, el, join
 from services.gateway.drift.shape import LEARNED_FROM, Drift, DriftKind
 from services.gateway.drift.stats import CLASSES, OfferHealth
 from services.gateway.model import Mode, Offer
+from services.gateway.offers.stored import UnreadableOffer
 from services.gateway.urls.parameters import SplitUrl
 
 MOST_OFFERS = 200
 _MOST_DRIFTS = 3
+_MOST_UNREADABLE = 5
 _BINS = 32
 _WORDS = {
     DriftKind.NEW_LANDING_HOST: "new landing host",
@@ -21,8 +23,43 @@ _WORDS = {
 }
 
 
-def table(offers: Sequence[Offer], health: Mapping[str, OfferHealth], *, click_url: str) -> Html:
-    """Renders offers with their health of the last hour; `click_url` is the public address, empty if unknown."""
+def table(
+    offers: Sequence[Offer],
+    health: Mapping[str, OfferHealth],
+    unreadable: Sequence[UnreadableOffer] = (),
+    *,
+    click_url: str,
+) -> Html:
+    """Renders offers with their health of the last hour, below a notice of those that this build cannot read.
+
+    `click_url` is the public address, empty if unknown.
+    """
+    return join([_notice(unreadable) if unreadable else None, _table(offers, health, click_url)])
+
+
+def _notice(unreadable: Sequence[UnreadableOffer]) -> Html:
+    shown = [
+        el(
+            "li",
+            el("b", offer.name),
+            " ",
+            "; ".join(f"{violation.field}: {violation.description}" for violation in offer.violations),
+        )
+        for offer in unreadable[:_MOST_UNREADABLE]
+    ]
+    more = len(unreadable) - len(shown)
+    return el(
+        "div",
+        el("strong", "This gateway cannot read every offer. "),
+        "Clicks get the version that it read last, or 404 if it has read none. Write these fields with ",
+        el("code", "OfferAdmin/UpdateOffer"),
+        ", or run the build that wrote them.",
+        el("ul", shown, el("li", f"and {more} more") if more else None),
+        class_="notice bad",
+    )
+
+
+def _table(offers: Sequence[Offer], health: Mapping[str, OfferHealth], click_url: str) -> Html:
     if not offers:
         return el("p", "No offers yet. Create one with grpcurl: ", el("code", "OfferAdmin/CreateOffer"), class_="quiet")
     names = ("Offer", "Clicks", "Fallback", "Trace time", "Chain")

@@ -67,6 +67,10 @@ class OfferCache:
         """Returns all offers by name, disabled ones included."""
         return sorted(self._offers.values(), key=lambda offer: offer.name)
 
+    def unreadable(self) -> Sequence[UnreadableOffer]:
+        """Returns by name the offers that cannot be read as they are stored now."""
+        return sorted(self._unreadable.values(), key=lambda offer: offer.name)
+
     async def reload(self, name: str) -> None:
         """Reads one offer from the store. Raises what the store raises."""
         async with self._reloading:

@@ -4,10 +4,12 @@ import asyncio
 import re
 
 import aiohttp
+import asyncpg
 import pytest
 from prometheus_client import REGISTRY
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from clicktrace.gateway.v1 import gateway_pb2 as pb
 from clicktrace.tracer.v1 import tracer_pb2
 from services.gateway.main import Ports
 from tests.integration.gateway.world import broke, hop, in_turn, lands_on, says, waits_for, world
@@ -167,3 +169,30 @@ async def test_a_visitor_who_leaves_is_counted_and_so_is_the_trace(database: str
                 await asyncio.sleep(0.005)
         assert change.of("clicktrace_gateway_clicks_total", offer="left", answer="LANDING") == 0
         assert change.of("clicktrace_gateway_visitors_left_total", offer="left") == 1
+
+
+async def test_an_offer_that_cannot_be_read_is_told_until_it_is_mended(database: str) -> None:
+    async with world(database) as w:
+        for name in ("good", "bad"):
+            await w.offer(name)
+        connection = await asyncpg.connect(database)
+        await connection.execute(
+            "UPDATE clicks.offers SET document = document || '{\"mode\": \"SHADOW\"}' WHERE name = 'bad'"
+        )
+        await connection.close()
+
+        async def told() -> tuple[bool, bool]:
+            text, _ = await scrape(w.ports)
+            async with (
+                aiohttp.ClientSession() as session,
+                session.get(f"http://127.0.0.1:{w.ports.internal}/console") as response,
+            ):
+                return "clicktrace_gateway_offers_unreadable 1.0" in text, "SHADOW" in await response.text()
+
+        async with asyncio.timeout(30):
+            while await told() != (True, True):
+                await asyncio.sleep(0.05)
+        await w.offers.UpdateOffer(pb.UpdateOfferRequest(offer=pb.Offer(name="bad", mode=pb.TRACE)))
+        async with asyncio.timeout(30):
+            while await told() != (False, False):
+                await asyncio.sleep(0.05)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from libs.common.errors import Violation
 from services.gateway.console import offers
 from services.gateway.drift.shape import Deviation, Drift, DriftKind, Shape
 from services.gateway.drift.stats import OfferHealth
@@ -9,6 +10,7 @@ from services.gateway.model import (
     Mode,
     Offer,
 )
+from services.gateway.offers.stored import UnreadableOffer
 from tests.unit.gateway.console.samples import HOSTILE
 
 
@@ -35,6 +37,17 @@ def test_drift_is_shown_and_stays_text() -> None:
     assert "12 chains" in html
     assert "<script" not in html
     assert "Click link" not in html
+
+
+def test_offers_that_cannot_be_read_are_told_with_what_is_wrong() -> None:
+    unreadable = [UnreadableOffer(f"{HOSTILE}{number}", (Violation("mode", HOSTILE),)) for number in range(7)]
+    html = offers.table([Offer("demo", "http://t/")], {}, unreadable, click_url="")
+    assert html.startswith('<div class="notice bad">')
+    assert html.count("mode: &quot;") == 5
+    assert "and 2 more" in html
+    assert "<script" not in html
+    assert "<table" in html
+    assert "cannot read" not in offers.table([], {}, click_url="")
 
 
 def test_an_offer_that_may_not_be_traced_offers_no_trace() -> None:

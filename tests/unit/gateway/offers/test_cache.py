@@ -124,9 +124,11 @@ async def test_an_unreadable_offer_is_skipped_and_logged_once_while_the_others_g
     assert [(entry["offer"], entry["violations"], entry["served"]) for entry in told] == [
         ("bad", ["mode: unknown value"], False)
     ]
+    assert [offer.name for offer in cache.unreadable()] == ["bad"]
     store.add("bad")
     await cache.reload("bad")
     assert (await cache.find("bad")).name == "bad"
+    assert cache.unreadable() == []
     store.spoil("bad")
     with structlog.testing.capture_logs() as logs:
         await cache.reload("bad")
