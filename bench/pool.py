@@ -70,7 +70,7 @@ async def client(port: int) -> AsyncIterator[tuple["pool_pb2_grpc.PoolManagerAsy
 
 
 async def fill(url: str, count: int) -> None:
-    """Leaves `count` rested IPs in an otherwise fresh pool."""
+    """Leaves `count` available IPs in an otherwise fresh pool."""
     connection = await asyncpg.connect(url)
     await connection.execute("TRUNCATE pool.proxies, pool.leases")
     await connection.execute(

@@ -3,7 +3,7 @@
 `python -m bench.peers.single DATABASE_URL PROXY_PORT TRACKING_URL` prints its port. An aiohttp server takes the click
 and records it, leases an IP with `FOR UPDATE SKIP LOCKED`, walks the chain with pycurl in the same event loop, releases
 the IP, merges the parameters, records the end, and answers. It is the plain program that one would write first: no
-gRPC, no groups, no guard, no health, no telemetry, no joining; a statement is sent for each step of each click.
+gRPC, groups, target policy, health, telemetry or coalescing; a statement is sent for each step of each click.
 """
 
 import asyncio

@@ -126,7 +126,7 @@ class Stack:
         return {name: processes.memory(pids) for name, pids in self.pids().items()}
 
     async def provision(self, count: int, *, country: str = "us", port: int | None = None, net: int = 10) -> None:
-        """Adds proxies in 127.`net`.0.0/16 that have rested; on another port than the network's they answer nobody."""
+        """Adds available proxies in 127.`net`.0.0/16; on another port than the network's they answer nobody."""
         addresses = [f"127.{net}.{number // _PER_NET}.{number % _PER_NET + 1}" for number in range(count)]
         async with self.connection() as connection:
             await connection.execute(

@@ -43,7 +43,7 @@ from services.gateway.console.board import Board, Sources
 from services.gateway.console.routes import VERSION, ConsoleRoutes
 from services.gateway.console.session import Sessions
 from services.gateway.db.clicks import ClickTable
-from services.gateway.db.journeys import JourneyTable
+from services.gateway.db.leads import LeadTable
 from services.gateway.db.listen import follow_changes
 from services.gateway.db.offer_health import OfferHealthTable
 from services.gateway.db.offers import OfferTable
@@ -120,7 +120,7 @@ async def gateway(config: GatewaySettings, stop: asyncio.Event) -> AsyncIterator
         offers, click_table, outbox = OfferTable(connections), ClickTable(connections), WebhookTable(connections)
         offer_cache = OfferCache(offers)
         await offer_cache.reload_all()
-        journeys = await stack.enter_async_context(JourneyTable(connections))
+        leads = await stack.enter_async_context(LeadTable(connections))
         records = await stack.enter_async_context(
             RecordWriter(click_table, capacity=config.journal_capacity, on_drop=metrics.records_dropped)
         )
@@ -133,7 +133,7 @@ async def gateway(config: GatewaySettings, stop: asyncio.Event) -> AsyncIterator
         background = Background(limit=config.max_traces)
         stack.push_async_callback(background.drain, config.grace)
         lead_seconds = config.trace_timeout + LEAD_MARGIN_SECONDS
-        coalescer = Coalescer(journeys, click_table, background, lead_seconds=lead_seconds)
+        coalescer = Coalescer(leads, click_table, background, lead_seconds=lead_seconds)
         landings = LastLandings()
         await landings.refresh(click_table, offer_cache)
         privacy = Privacy(config.personal_data, privacy_key.encode())
@@ -177,7 +177,7 @@ async def gateway(config: GatewaySettings, stop: asyncio.Event) -> AsyncIterator
             first_pause=config.webhook_pause,
             on_posted=metrics.posted,
         )
-        retention = Retention(click_table, journeys, outbox, retention=config.retention, on_done=metrics.maintained)
+        retention = Retention(click_table, leads, outbox, retention=config.retention, on_done=metrics.maintained)
 
         def on_written(click_id: str) -> None:
             coalescer.written(click_id)

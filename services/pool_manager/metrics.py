@@ -26,7 +26,7 @@ _RELEASES = Counter("clicktrace_pool_releases", "Leases that were released, by o
 _RELEASED = {outcome: _RELEASES.labels(outcome.value) for outcome in Outcome}
 _COOLDOWN = Histogram(
     "clicktrace_pool_cooldown_seconds",
-    "How long released IPs have to rest.",
+    "The cooldowns of released IPs.",
     buckets=(1, 5, 10, 20, 30, 45, 60, 90, 120, 300, 600, 3600),
 )
 _WAITING = BoundedGauges(
@@ -42,9 +42,7 @@ _EXHAUSTION = BoundedGauges(
         ["country"],
     )
 )
-_QUARANTINES = Bounded(
-    Counter("clicktrace_pool_quarantines", "IPs that were taken out for their failures, in the pool.", ["provider"])
-)
+_QUARANTINES = Bounded(Counter("clicktrace_pool_quarantines", "IPs that were quarantined, in the pool.", ["provider"]))
 _MAINTAINED = Gauge(
     "clicktrace_pool_maintenance_timestamp_seconds",
     "When this replica last did the work of the minute (one of all does it each time); at first the start.",

@@ -72,20 +72,20 @@ class PoolSettings(DatabaseSettings, OperatorSettings, ServerSettings):
     reflection: bool = True
     """Whether gRPC reflection is served, for tools such as grpcurl."""
     cooldown: Seconds = Field(60.0, ge=0, le=86_400)
-    """How long an IP rests after use; its own cooldown and its provider's go first."""
+    """Cooldown of an IP after a lease; a cooldown of its own or of its provider goes first."""
     failure_limit: Annotated[int, Unit("failures")] = Field(3, ge=1, le=1000)
     """How many `PROXY_FAILURE` outcomes in a row take an IP out."""
     max_waiting: Annotated[int, Unit("requests")] = Field(1000, ge=0, le=100_000)
     """How many may wait for an IP of one country at this replica; the next ones are refused at once."""
     probe_pause: Seconds = Field(60.0, ge=0, le=3600)
-    """Pause before an IP that was taken out is probed for the first time; it doubles with every failure, up to 1 h."""
+    """Pause before a quarantined IP is probed for the first time; it doubles with every failure, up to 1 h."""
     probe_url: HttpUrl | None = None
-    """What is fetched through an IP that was taken out; it answers with the address it sees, as text or JSON. Without
+    """What is fetched through a quarantined IP; it answers with the address it sees, as text or JSON. Without
     one, only an operator brings an IP back."""
     retention: Seconds = Field(30 * 86_400.0, ge=0, le=3650 * 86_400)
     """How long the history of leases, the statistics and the audit record are kept."""
     provider_cooldowns: Spans = {}  # noqa: RUF012 - pydantic copies it
-    """How long the IPs of a provider rest."""
+    """Cooldown of the IPs of a provider."""
     provider_prices: Annotated[_Numbers, Written("names with numbers above 0 such as luna=0.001,other=2")] = {}  # noqa: RUF012 - pydantic copies it
     """What a lease costs at a provider, for the estimated cost in the statistics."""
     offer_weights: Annotated[_Numbers, Written("names with numbers above 0 such as summer=2,winter=0.5")] = {}  # noqa: RUF012 - pydantic copies it
@@ -97,10 +97,10 @@ class PoolSettings(DatabaseSettings, OperatorSettings, ServerSettings):
     country_fallbacks: Annotated[_Fallbacks, Written("codes of ISO 3166-1 such as gb>ie>fr,us>ca")] = {}  # noqa: RUF012 - pydantic copies it
     """Where an IP is taken from if a country has none free."""
     reusing_offers: CommaList = ()
-    """Offers that may have an IP again at once where they had it last, without its rest."""
+    """Offers that may have an IP again at once where they had it last, without a cooldown."""
     offer_hosts: Annotated[_Hosts, Written("names with hosts such as summer=ads.example,winter=ads.example")] = {}  # noqa: RUF012 - pydantic copies it
-    """Offers whose IPs rest only for offers of the same host; what they used last rests for all offers that are not
-    named here."""
+    """Offers whose cooldowns apply to offers of the same host only; to all offers that are not named here they apply
+    in full."""
     credentials_dir: Path | None = None
     """Directory of `PROVIDER.toml` files with `username`, `password` and `profile` or `username_template`."""
     profiles_dir: Path | None = None

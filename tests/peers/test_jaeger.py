@@ -21,9 +21,9 @@ SLACK = 2_000
 
 # Every path that a click has which is traced, whatever its end: name by name below the root.
 PATHS = (
-    ("journey", "lease", LEASE, LEASE, "lease"),
-    ("journey", TRACE, TRACE),
-    ("journey", "release", RELEASE, RELEASE, "release"),
+    ("click.trace", "lease", LEASE, LEASE, "lease"),
+    ("click.trace", TRACE, TRACE),
+    ("click.trace", "release", RELEASE, RELEASE, "release"),
 )
 
 
@@ -71,7 +71,7 @@ async def traced(system: System, jaeger: Jaeger, query: str, **wanted: int) -> t
 
 def hops_of(trace: Trace) -> list[Span]:
     """Returns the hops, which must be those of the tracer's span, in order, one after the other."""
-    walk = trace.one("journey", TRACE, TRACE)
+    walk = trace.one("click.trace", TRACE, TRACE)
     hops = [span for span in trace.spans if span.service == "tracer" and span.name == "GET"]
     hops.sort(key=lambda span: span.start)
     assert {hop.parent_id for hop in hops} == {walk.span_id}
@@ -84,11 +84,11 @@ def hops_of(trace: Trace) -> list[Span]:
 
 def assert_nested(trace: Trace) -> None:
     """Proves that what one waits for lies within the time of who waits, and that one thing comes after the other."""
-    journey, lease, walk = (trace.one("journey", *path) for path in ((), ("lease",), (TRACE,)))
+    work, lease, walk = (trace.one("click.trace", *path) for path in ((), ("lease",), (TRACE,)))
     assert lease.end <= walk.start + SLACK
-    assert lease.duration + walk.duration <= journey.duration + SLACK
+    assert lease.duration + walk.duration <= work.duration + SLACK
     for path in PATHS:
-        # Below the journey every span waits for the one below it.
+        # Below the trace of the click every span waits for the one below it.
         for depth in range(2, len(path)):
             parent, child = trace.one(*path[:depth]), trace.one(*path[: depth + 1])
             assert parent.start <= child.start + SLACK
@@ -106,26 +106,26 @@ async def test_a_click_is_one_trace_through_all_three_services(system: System, j
     assert [len(trace.below(record, "clicks_write")) for record in records] == [1, 1]
     assert [span.name for span in trace.spans if span.failed] == []
     assert trace.root.tags["http.response.status_code"] == 302
-    assert not trace.one("journey").links
+    assert not trace.one("click.trace").links
     sql = [span for span in trace.spans if "db.system.name" in span.tags]
     assert {span.tags["db.system.name"] for span in sql} == {"postgresql"}
     assert {"lease", "release", "clicks_write"} <= {span.name for span in sql}
 
 
-async def test_a_fallback_ends_the_visitors_span_and_not_the_journey(system: System, jaeger: Jaeger) -> None:
+async def test_a_fallback_ends_the_visitors_span_and_not_the_trace(system: System, jaeger: Jaeger) -> None:
     await system.rested()
     _, click, trace = await traced(system, jaeger, "offer=demo-slow&gclid=slow", record=3, release=2, clicks_write=3)
     assert (click.answer, click.reason) == (pb.FALLBACK, "MAX_WAIT")
-    root, journey = trace.root, trace.one("journey")
+    root, work = trace.root, trace.one("click.trace")
     assert root.duration >= 1_000_000 - SLACK
-    assert journey.end > root.end
-    assert journey.links == [(click.otel_trace_id, root.span_id)]
+    assert work.end > root.end
+    assert work.links == [(click.otel_trace_id, root.span_id)]
     assert root.tags["clicktrace.reason"] == "MAX_WAIT"
     assert_nested(trace)
     hops = hops_of(trace)
     # Three slow hops are most of it.
-    assert sum(hop.duration for hop in hops) >= 0.5 * trace.one("journey", TRACE).duration
-    late = trace.one("journey", "record")
+    assert sum(hop.duration for hop in hops) >= 0.5 * trace.one("click.trace", TRACE).duration
+    late = trace.one("click.trace", "record")
     assert late.start >= hops[-1].end - SLACK
     assert [span.name for span in trace.spans if span.failed] == []
 
@@ -140,10 +140,10 @@ async def test_a_broken_chain_is_an_error_where_it_broke_and_nowhere_else(system
     assert [hop.failed for hop in hops] == [False] * (len(hops) - 1) + [True]
     assert hops[-1].tags["error.type"] == click.hops[-1].error
     # The calls themselves went well, and so did the answer to the visitor.
-    assert {span.span_id for span in trace.spans if span.failed} == {hops[-1].span_id, trace.one("journey").span_id}
-    assert trace.one("journey").tags["error.type"] == click.reason
+    assert {span.span_id for span in trace.spans if span.failed} == {hops[-1].span_id, trace.one("click.trace").span_id}
+    assert trace.one("click.trace").tags["error.type"] == click.reason
     # The origin closes behind a tunnel that stands: a proxy whose exit died looks the same from here.
-    assert trace.one("journey", TRACE, TRACE).tags["clicktrace.failure.blame"] == "UNCLEAR"
+    assert trace.one("click.trace", TRACE, TRACE).tags["clicktrace.failure.blame"] == "UNCLEAR"
 
 
 async def test_a_click_without_an_ip_says_so_in_its_lease(system: System, jaeger: Jaeger) -> None:
@@ -152,7 +152,7 @@ async def test_a_click_without_an_ip_says_so_in_its_lease(system: System, jaeger
     _, click, trace = await traced(system, jaeger, "offer=demo-slow&gclid=none-left", record=2, lease=1)
     assert len(held) == total
     assert click.reason == "NO_AVAILABLE_IP"
-    lease = trace.one("journey", "lease")
+    lease = trace.one("click.trace", "lease")
     assert (lease.failed, lease.tags["error.type"]) == (True, "NO_AVAILABLE_IP")
     assert not trace.named(TRACE)
 
@@ -163,7 +163,7 @@ async def test_a_joined_click_links_to_the_trace_it_joined(system: System, jaege
     _, joined, second = await traced(system, jaeger, "offer=demo&gclid=twice", record=2)
     assert joined.joined_click_id == leader.click_id
     assert joined.otel_trace_id != leader.otel_trace_id
-    assert second.one("journey").links == [(leader.otel_trace_id, first.root.span_id)]
+    assert second.one("click.trace").links == [(leader.otel_trace_id, first.root.span_id)]
     assert not second.named("lease")
     assert not second.named(TRACE)
 
@@ -175,6 +175,6 @@ async def test_clicks_that_share_a_call_have_a_trace_each(system: System, jaeger
         click = await system.ended(answer.click_id)
         trace = await jaeger.trace(click.otel_trace_id, has(record=2, release=1))
         assert len(hops_of(trace)) == 6
-        lease = trace.one("journey", "lease")
+        lease = trace.one("click.trace", "lease")
         # The call is in this trace, or the group that made it is linked to.
         assert trace.below(lease, LEASE) or trace.below(lease, "lease.group") or lease.links

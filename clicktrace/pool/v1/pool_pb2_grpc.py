@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class PoolManagerStub:
-    """Grants egress IPs, one holder at a time, and lets each rest after use.
+    """Grants egress IPs, one holder at a time, with a cooldown after each use.
     """
 
     def __init__(self, channel):
@@ -68,7 +68,7 @@ class PoolManagerStub:
 
 
 class PoolManagerServicer:
-    """Grants egress IPs, one holder at a time, and lets each rest after use.
+    """Grants egress IPs, one holder at a time, with a cooldown after each use.
     """
 
     def Lease(self, request, context):
@@ -165,7 +165,7 @@ def add_PoolManagerServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class PoolManager:
-    """Grants egress IPs, one holder at a time, and lets each rest after use.
+    """Grants egress IPs, one holder at a time, with a cooldown after each use.
     """
 
     @staticmethod

@@ -33,7 +33,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class PoolManagerStub:
-    """Grants egress IPs, one holder at a time, and lets each rest after use."""
+    """Grants egress IPs, one holder at a time, with a cooldown after each use."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -67,7 +67,7 @@ class PoolManagerStub:
 
 @_typing.type_check_only
 class PoolManagerAsyncStub(PoolManagerStub):
-    """Grants egress IPs, one holder at a time, and lets each rest after use."""
+    """Grants egress IPs, one holder at a time, with a cooldown after each use."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Lease: _aio.UnaryUnaryMultiCallable[_pool_pb2.LeaseRequest, _pool_pb2.LeaseResponse]  # type: ignore[assignment]
@@ -97,7 +97,7 @@ class PoolManagerAsyncStub(PoolManagerStub):
     """Ends many leases in one call; one result per item, in order. Never fails whole for one bad item."""
 
 class PoolManagerServicer(metaclass=_abc_1.ABCMeta):
-    """Grants egress IPs, one holder at a time, and lets each rest after use."""
+    """Grants egress IPs, one holder at a time, with a cooldown after each use."""
 
     @_abc_1.abstractmethod
     def Lease(

@@ -21,11 +21,11 @@ class ClickRows(Protocol):
         ...
 
 
-class JourneyRows(Protocol):
-    """Who leads the same click."""
+class LeadRows(Protocol):
+    """Leaders of click identities."""
 
     async def expire(self, most: int) -> int:
-        """Deletes what has expired."""
+        """Deletes up to `most` lapsed leads; returns how many."""
         ...
 
 
@@ -43,7 +43,7 @@ class Retention:
     def __init__(
         self,
         clicks: ClickRows,
-        journeys: JourneyRows,
+        leads: LeadRows,
         webhooks: WebhookRows,
         *,
         retention: float,
@@ -51,7 +51,7 @@ class Retention:
     ) -> None:
         """Keeps everything for `retention` seconds; `on_done` is told of every time that all went well."""
         self._clicks = clicks
-        self._journeys = journeys
+        self._leads = leads
         self._webhooks = webhooks
         self._retention = retention
         self._on_done = on_done
@@ -70,7 +70,7 @@ class Retention:
         clicks = 0
         while deleted := await self._clicks.expire(self._retention, _BATCH):
             clicks += deleted
-        while await self._journeys.expire(_BATCH):
+        while await self._leads.expire(_BATCH):
             pass
         letters = await self._webhooks.expire(self._retention)
         self._on_done()

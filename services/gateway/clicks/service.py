@@ -273,7 +273,7 @@ class Clicks:
 
     async def _pursue(self, case: _Case, deadline: float) -> None:
         """Takes the trace of a click to its end, and puts that on record if the visitor did not wait for it."""
-        with spans.child("journey") as span:
+        with spans.child("click.trace") as span:
             try:
                 await self._tracing.run(case.trace, deadline)
             finally:

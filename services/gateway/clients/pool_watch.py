@@ -13,7 +13,7 @@ from clicktrace.pool.v1 import pool_pb2_grpc
 from libs.common.enums import name_of
 from libs.common.errors import ClicktraceError, Code
 from libs.common.rpc import status, times
-from services.gateway.console.model import Cell, Census, Period, PoolChange, SizeAnswer, SizeQuestion
+from services.gateway.console.model import Cell, Period, PoolChange, SizeAnswer, SizeQuestion, StateCounts
 
 _INTERVAL = 0.25
 _CALL_TIMEOUT = 3.0
@@ -105,15 +105,15 @@ def _change(response: pb.WatchPoolResponse) -> PoolChange:
     counted = response.status
     return PoolChange(
         at=_moment(counted, "db_time") or time.time(),
-        total=_census(counted.total),
-        countries=[_census(one) for one in counted.countries],
+        total=_state_counts(counted.total),
+        countries=[_state_counts(one) for one in counted.countries],
         cells=[_cell(info) for info in response.proxies],
         gone=list(response.deleted_proxy_ids),
     )
 
 
-def _census(counted: pb.PoolStatus) -> Census:
-    return Census(
+def _state_counts(counted: pb.PoolStatus) -> StateCounts:
+    return StateCounts(
         country=counted.country,
         total=counted.total,
         available=counted.available,

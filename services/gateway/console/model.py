@@ -26,7 +26,7 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Census:
+class StateCounts:
     """The number of IPs by state, in the whole pool (`country` empty) or in one country."""
 
     country: str
@@ -48,8 +48,8 @@ class PoolChange:
 
     at: float
     """The pool's clock, in seconds since 1970."""
-    total: Census
-    countries: Sequence[Census]
+    total: StateCounts
+    countries: Sequence[StateCounts]
     cells: Sequence[Cell]
     gone: Sequence[int]
     """The proxy ids of deleted IPs."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from services.gateway.console import wording
 from services.gateway.console.markup import Child, Html, el, join
-from services.gateway.console.model import Cell, Census, SizeAnswer
+from services.gateway.console.model import Cell, SizeAnswer, StateCounts
 from services.gateway.console.pool_image import MOST_CELLS
 from services.gateway.console.rates import Rates
 from services.gateway.model import Answer, ClickRecord, ClickStatus
@@ -37,7 +37,7 @@ def cell(one: Cell) -> list[object]:
     ]
 
 
-def notice(problem: str, total: Census | None, shown: int) -> Html:
+def notice(problem: str, total: StateCounts | None, shown: int) -> Html:
     """Renders a notice if the pool manager does not answer, or if the page shows only `shown` IPs of a larger pool."""
     if problem:
         return el(
@@ -51,7 +51,7 @@ def notice(problem: str, total: Census | None, shown: int) -> Html:
     return Html("")
 
 
-def figures(total: Census | None, estimate: SizeAnswer | None, rates: Rates, *, pool_now: float) -> Html:
+def figures(total: StateCounts | None, estimate: SizeAnswer | None, rates: Rates, *, pool_now: float) -> Html:
     """Renders the row of key figures; `pool_now` is the pool's clock, in seconds since 1970."""
     if total is None:
         names = ("Free IPs", "Utilization", "Grants / s", "Clicks / s", "Fallbacks", "Pool runs dry")
@@ -88,7 +88,7 @@ def figures(total: Census | None, estimate: SizeAnswer | None, rates: Rates, *, 
     )
 
 
-def _exhaustion(total: Census, estimate: SizeAnswer | None, pool_now: float) -> tuple[str, str, str]:
+def _exhaustion(total: StateCounts, estimate: SizeAnswer | None, pool_now: float) -> tuple[str, str, str]:
     if not total.available:
         if total.next_available is None:
             return "now", "no IP will come back by itself", "bad"
@@ -114,7 +114,7 @@ def _meter(value: float, tone: str) -> Html:
     )
 
 
-def legend(total: Census | None) -> Html:
+def legend(total: StateCounts | None) -> Html:
     """Renders the number of IPs in each state; it doubles as the key to the colours."""
     counts = (
         (total.available, total.in_use, total.cooldown, total.unhealthy, total.drained)
@@ -137,11 +137,11 @@ def legend(total: Census | None) -> Html:
     )
 
 
-def countries(censuses: Sequence[Census]) -> Html:
+def countries(counts: Sequence[StateCounts]) -> Html:
     """Renders the pool by country: countries without a free IP first, then by utilization."""
-    if not censuses:
+    if not counts:
         return el("p", "No IPs yet. Add some with ", el("code", "make provision"), ".", class_="quiet")
-    busiest = sorted(censuses, key=lambda one: (one.available > 0, -one.utilization, one.country))
+    busiest = sorted(counts, key=lambda one: (one.available > 0, -one.utilization, one.country))
     rows = [
         el(
             "tr",
@@ -174,7 +174,7 @@ def countries(censuses: Sequence[Census]) -> Html:
     )
 
 
-def _stack(one: Census) -> Html:
+def _stack(one: StateCounts) -> Html:
     """Renders the states of a country's IPs as one bar."""
     counts = (one.in_use, one.cooldown, one.available, one.unhealthy, one.drained)
     states = ("in_use", "cooldown", "available", "unhealthy", "drained")

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from services.gateway.console.model import Cell, Census, PoolChange
+from services.gateway.console.model import Cell, PoolChange, StateCounts
 
 MOST_CELLS = 20_000
 """The number of cells that are kept and shown; in a larger pool they are a sample."""
@@ -13,8 +13,8 @@ class PoolImage:
 
     def __init__(self) -> None:
         """Starts empty."""
-        self.total: Census | None = None
-        self.countries: Sequence[Census] = ()
+        self.total: StateCounts | None = None
+        self.countries: Sequence[StateCounts] = ()
         self.grants = 0.0
         """The number of leases granted since the start, scaled up if the cells are a sample."""
         self._cells: dict[int, Cell] = {}

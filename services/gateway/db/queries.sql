@@ -132,7 +132,7 @@ CROSS JOIN LATERAL (
 ) AS recent
 ORDER BY wanted.offer, recent.click_id;
 
--- name: journeys_claim
+-- name: leads_claim
 -- Makes clicks $2 leaders of identities $1 for $3 seconds each, unless another click leads and its lead has not lapsed;
 -- returns the identities that were won. Sorted by identity, so that two gateways cannot deadlock.
 INSERT INTO clicks.journeys AS known (identity, click_id, expire_time)
@@ -143,11 +143,11 @@ ON CONFLICT (identity) DO UPDATE SET click_id = excluded.click_id, expire_time =
 WHERE known.expire_time <= clock_timestamp()
 RETURNING identity;
 
--- name: journeys_get
+-- name: leads_get
 -- The leading clicks of identities $1.
 SELECT identity, click_id FROM clicks.journeys WHERE identity = ANY($1::text[]);
 
--- name: journeys_keep
+-- name: leads_keep
 -- Extends the leads of clicks $2 over identities $1 to $3 seconds from now, unless other clicks lead by now. The rows are
 -- locked sorted by identity first, as claims lock them.
 WITH given AS (
@@ -192,7 +192,7 @@ WITH old AS (
 )
 DELETE FROM clicks.clicks USING old WHERE clicks.click_id = old.click_id;
 
--- name: journeys_expire
+-- name: leads_expire
 -- Deletes up to $1 lapsed leads.
 WITH old AS (SELECT identity FROM clicks.journeys WHERE expire_time < now() LIMIT $1 FOR UPDATE SKIP LOCKED)
 DELETE FROM clicks.journeys USING old WHERE journeys.identity = old.identity;

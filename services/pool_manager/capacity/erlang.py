@@ -1,7 +1,7 @@
 """How many IPs a load needs.
 
-An IP that serves a click is busy for the trace and for the rest after it, and a click that finds none is lost: a loss
-system, for which A. K. Erlang's formula B holds whatever the distribution of the times (1917; proved insensitive by
+An IP that serves a click is busy for the trace and its cooldown, and a click that finds none is lost: a loss system,
+for which A. K. Erlang's formula B holds whatever the distribution of the times (1917; proved insensitive by
 B. A. Sevastyanov, 1957). The quick start's rule of thumb stands beside it.
 """
 
@@ -91,7 +91,7 @@ def rule_of_thumb(load: Load) -> int:
 
 
 def estimate(load: Load, *, present: int, available: int, busy: int) -> Estimate:
-    """Computes all of it; `available` and `busy` are the free and the used or resting of the `present` IPs."""
+    """Computes all of it; of the `present` IPs, `busy` are in use or in cooldown."""
     # Busy IPs come back one by one over a cycle; what the clicks take beyond that is what the free ones lose.
     shrinking = load.clicks_per_second - (busy / load.cycle if load.cycle else 0.0)
     exhausted = load.erlang > present and shrinking > 0

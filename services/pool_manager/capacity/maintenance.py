@@ -25,18 +25,18 @@ def findings(status: PoolStatus, rows: Sequence[Statistics]) -> Sequence[str]:
     """Returns what an operator should look at, one sentence each; `rows` are the newest statistics."""
     found = []
     newest = {row.country: row for row in reversed(rows)}
-    for census in status.countries:
-        usable = census.total - census.drained
-        if census.utilization > _BUSY:
+    for counts in status.countries:
+        usable = counts.total - counts.drained
+        if counts.utilization > _BUSY:
             found.append(
-                f"{census.country}: {census.utilization:.0%} of the usable IPs are busy, above {_BUSY:.0%}; add IPs"
+                f"{counts.country}: {counts.utilization:.0%} of the usable IPs are busy, above {_BUSY:.0%}; add IPs"
             )
-        if usable and census.unhealthy / usable > _SICK:
-            found.append(f"{census.country}: {census.unhealthy} of {usable} IPs are unhealthy; look at their provider")
-        row = newest.get(census.country)
+        if usable and counts.unhealthy / usable > _SICK:
+            found.append(f"{counts.country}: {counts.unhealthy} of {usable} IPs are unhealthy; look at their provider")
+        row = newest.get(counts.country)
         if row and row.refusals:
             found.append(
-                f"{census.country}: {row.refusals} requests found no IP in the last period, {row.grants} did; add IPs"
+                f"{counts.country}: {row.refusals} requests found no IP in the last period, {row.grants} did; add IPs"
             )
     return found
 

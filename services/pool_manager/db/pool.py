@@ -81,16 +81,16 @@ class PostgresPool:
     async def status(self, country: str) -> PoolStatus:
         """Counts the pool, or one country of it, by state."""
         rows = await fetch(self._pool, _STATUS, country)
-        countries = tuple(_census(row) for row in rows if row["country"] is not None)
-        moments = [census.next_available for census in countries if census.next_available is not None]
+        countries = tuple(_state_counts(row) for row in rows if row["country"] is not None)
+        moments = [one.next_available for one in countries if one.next_available is not None]
         total = StateCounts(
             country=country,
-            total=sum(census.total for census in countries),
-            available=sum(census.available for census in countries),
-            in_use=sum(census.in_use for census in countries),
-            cooldown=sum(census.cooldown for census in countries),
-            unhealthy=sum(census.unhealthy for census in countries),
-            drained=sum(census.drained for census in countries),
+            total=sum(one.total for one in countries),
+            available=sum(one.available for one in countries),
+            in_use=sum(one.in_use for one in countries),
+            cooldown=sum(one.cooldown for one in countries),
+            unhealthy=sum(one.unhealthy for one in countries),
+            drained=sum(one.drained for one in countries),
             next_available=min(moments, default=None),
         )
         return PoolStatus(total, countries, rows[0]["db_time"])
@@ -210,9 +210,9 @@ class PostgresPool:
         (row,) = await fetch(self._pool, _LOAD, country, self._cooldown)
         return MeasuredLoad(row["clicks_per_second"], row["trace_time"], row["cooldown"])
 
-    async def claim_probes(self, count: int, guard: float) -> Sequence[Probe]:
-        """Chooses up to `count` IPs that are due, for this replica alone for `guard` seconds."""
-        rows = await fetch(self._pool, _CLAIM_PROBES, count, timedelta(seconds=guard))
+    async def claim_probes(self, count: int, seconds: float) -> Sequence[Probe]:
+        """Chooses up to `count` IPs that are due, for this replica alone for `seconds`."""
+        rows = await fetch(self._pool, _CLAIM_PROBES, count, timedelta(seconds=seconds))
         return [Probe(row["id"], row["probe_at"], _proxy(row)) for row in rows]
 
     async def probed(self, probe: Probe, seen: Exit | None, first_pause: float) -> bool:
@@ -287,7 +287,7 @@ def _statistics(row: Row) -> Statistics:
     )
 
 
-def _census(row: Row) -> StateCounts:
+def _state_counts(row: Row) -> StateCounts:
     next_available = row["next_available_at"]
     return StateCounts(
         country=row["country"],

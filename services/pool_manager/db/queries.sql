@@ -102,7 +102,7 @@ LEFT JOIN LATERAL (
 ORDER BY country;
 
 -- name: census
--- Counts the pool by country, provider and state, and who was taken out since $1: an IP is taken out as its last lease
+-- Counts the pool by country, provider and state, and who was quarantined since $1: an IP is quarantined as its last lease
 -- ends. A second is left to transactions that are not visible yet. One row without a country for an empty pool.
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS t, clock_timestamp() - interval '1 second' AS counted_until)
 SELECT clock.t AS db_time, clock.counted_until, counted.*

@@ -1,4 +1,4 @@
-"""Brings IPs back that were taken out: real requests through them, after a pause that grows with every failure."""
+"""Brings quarantined IPs back: real requests through them, after a pause that grows with every failure."""
 
 import asyncio
 import secrets
@@ -18,7 +18,7 @@ log = logs.get(__name__)
 _AT_ONCE = 8
 _LOOK_SECONDS = 5.0
 # Longer than any probe takes; a replica that dies with a probe leaves it to the others after this.
-GUARD_SECONDS = 60.0
+CLAIM_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +39,20 @@ class Exit:
 
 
 class ProbeStore(Protocol):
-    """Where it is known which IPs are out."""
+    """Knows which IPs are quarantined, and when each is to be probed."""
 
-    async def claim_probes(self, count: int, guard: float) -> Sequence[Probe]:
-        """Chooses up to `count` IPs that are due, for this replica alone for `guard` seconds."""
+    async def claim_probes(self, count: int, seconds: float) -> Sequence[Probe]:
+        """Chooses up to `count` IPs that are due, for this replica alone for `seconds`.
+
+        A claim lapses, so another replica retries after a crash.
+        """
         ...
 
     async def probed(self, probe: Probe, seen: Exit | None, first_pause: float) -> bool:
-        """Takes the outcome (None: it failed); tells whether the IP is back."""
+        """Records what the probe saw (None: it failed); returns whether the quarantine is over.
+
+        `first_pause` is the pause after the first failure, in seconds.
+        """
         ...
 
 
@@ -77,7 +83,7 @@ class Prober:
 
     async def round(self) -> int:
         """Tries what is due now, and returns how many that were."""
-        probes = await self._store.claim_probes(_AT_ONCE, GUARD_SECONDS)
+        probes = await self._store.claim_probes(_AT_ONCE, CLAIM_SECONDS)
         await asyncio.gather(*(self._try(probe) for probe in probes))
         return len(probes)
 

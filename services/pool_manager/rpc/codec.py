@@ -101,18 +101,18 @@ def partial_load(message: pool_pb2.EstimatePoolSizeRequest) -> PartialLoad:
     )
 
 
-def pool_status(census: StateCounts) -> pool_pb2.PoolStatus:
+def pool_status(counts: StateCounts) -> pool_pb2.PoolStatus:
     """Writes the count of a country."""
     return pool_pb2.PoolStatus(
-        country=census.country,
-        total=census.total,
-        available=census.available,
-        in_use=census.in_use,
-        cooldown=census.cooldown,
-        unhealthy=census.unhealthy,
-        drained=census.drained,
-        utilization=census.utilization,
-        next_available_time=None if census.next_available is None else to_timestamp(census.next_available),
+        country=counts.country,
+        total=counts.total,
+        available=counts.available,
+        in_use=counts.in_use,
+        cooldown=counts.cooldown,
+        unhealthy=counts.unhealthy,
+        drained=counts.drained,
+        utilization=counts.utilization,
+        next_available_time=None if counts.next_available is None else to_timestamp(counts.next_available),
     )
 
 
@@ -120,7 +120,7 @@ def status_response(status: PoolStatus) -> pool_pb2.GetPoolStatusResponse:
     """Writes the count of the pool."""
     return pool_pb2.GetPoolStatusResponse(
         total=pool_status(status.total),
-        countries=[pool_status(census) for census in status.countries],
+        countries=[pool_status(counts) for counts in status.countries],
         db_time=to_timestamp(status.db_time),
     )
 

@@ -172,7 +172,7 @@ async def test_offers_and_clicks_of_before_are_served(former: str) -> None:
         ]
         letters = (await w.webhooks.ListWebhooks(gateway_pb2.ListWebhooksRequest(dead=True))).webhooks
         assert [letter.offer for letter in letters] == ["beacon"]
-        # The journey of before leads on: the same click gets what the first one found, and no second IP.
+        # The click of before leads on: the same click gets what the first one found, and no second IP.
         w.tracer.script = lands_on("http://shop.example/other?clickid=c2")
         assert (await w.click("offer=demo&gclid=1")).location == "http://shop.example/l?cid=c1&gclid=1"
         assert (await w.click("offer=demo&gclid=9")).location == "http://shop.example/other?cid=c2&gclid=9"

@@ -7,7 +7,7 @@ import asyncpg
 
 from services.gateway.clicks.retention import Retention
 from services.gateway.db.clicks import ClickTable
-from services.gateway.db.journeys import JourneyTable
+from services.gateway.db.leads import LeadTable
 from services.gateway.db.webhooks import WebhookTable
 from tests.integration.gateway.world import Reply, World, parsed, raw, unfinished, world
 
@@ -71,20 +71,20 @@ async def test_without_a_pool_manager_it_says_so(database: str) -> None:
 
 
 async def test_maintenance_deletes_what_is_too_old_and_nothing_else(database: str) -> None:
-    async with asyncpg.create_pool(database) as pool, JourneyTable(pool) as journeys:
+    async with asyncpg.create_pool(database) as pool, LeadTable(pool) as leads:
         clicks, webhooks = ClickTable(pool), WebhookTable(pool)
         await clicks.write([unfinished(f"{number:032x}", give_up_in=1) for number in range(4)])
         await pool.execute(
             "UPDATE clicks.clicks SET start_time = now() - interval '2 days' WHERE click_id < $1", f"{2:032x}"
         )
-        await journeys.claim_leader("old", "c", -1)
-        await journeys.claim_leader("new", "c", 60)
+        await leads.claim_leader("old", "c", -1)
+        await leads.claim_leader("new", "c", 60)
         await pool.execute(
             "INSERT INTO clicks.webhooks (click_id, offer, url, dead, create_time) VALUES"
             " ('a', '', '', true, now() - interval '2 days'), ('b', '', '', false, now() - interval '2 days'),"
             " ('c', '', '', true, now())"
         )
-        await Retention(clicks, journeys, webhooks, retention=86_400).once()
+        await Retention(clicks, leads, webhooks, retention=86_400).once()
         assert await pool.fetchval("SELECT count(*) FROM clicks.clicks") == 2
         assert [row[0] for row in await pool.fetch("SELECT identity FROM clicks.journeys")] == ["new"]
         assert [row[0] for row in await pool.fetch("SELECT click_id FROM clicks.webhooks ORDER BY 1")] == ["b", "c"]

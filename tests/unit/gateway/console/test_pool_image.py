@@ -3,7 +3,7 @@
 import pytest
 
 from services.gateway.console import pool_image
-from services.gateway.console.model import Cell, Census, PoolChange
+from services.gateway.console.model import Cell, PoolChange, StateCounts
 from services.gateway.console.pool_image import PoolImage
 
 
@@ -12,7 +12,7 @@ def cell(proxy_id: int, fence: int = 0, state: str = "AVAILABLE") -> Cell:
 
 
 def told(*cells: Cell, total: int, gone: tuple[int, ...] = ()) -> PoolChange:
-    census = Census("", total, total, 0, 0, 0, 0, 0.0, None)
+    census = StateCounts("", total, total, 0, 0, 0, 0, 0.0, None)
     return PoolChange(0.0, census, (), cells, gone)
 
 

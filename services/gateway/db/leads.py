@@ -8,10 +8,10 @@ from libs.common.batching import Grouper
 from libs.common.postgres.lending import Pool, lend
 from services.gateway.db.session import QUERIES, affected_rows
 
-_CLAIM = QUERIES["journeys_claim"]
-_GET = QUERIES["journeys_get"]
-_KEEP = QUERIES["journeys_keep"]
-_EXPIRE = QUERIES["journeys_expire"]
+_CLAIM = QUERIES["leads_claim"]
+_GET = QUERIES["leads_get"]
+_KEEP = QUERIES["leads_keep"]
+_EXPIRE = QUERIES["leads_expire"]
 _TABLE = "clicks.journeys"
 _MAX_GROUP = 500
 
@@ -24,7 +24,7 @@ class _Lead(NamedTuple):
     seconds: float
 
 
-class JourneyTable:
+class LeadTable:
     """Claims and extends leads, many at once. Every method raises UNAVAILABLE/DATABASE_UNAVAILABLE."""
 
     def __init__(self, pool: Pool) -> None:
@@ -54,11 +54,11 @@ class JourneyTable:
 
     async def expire(self, most: int) -> int:
         """Deletes up to `most` lapsed leads; returns how many."""
-        async with lend(self._pool, "journeys_expire", table=_TABLE) as connection:
+        async with lend(self._pool, "leads_expire", table=_TABLE) as connection:
             return affected_rows(await connection.execute(_EXPIRE, most))
 
     async def _extend_all(self, leads: Sequence[_Lead]) -> Sequence[None]:
-        async with lend(self._pool, "journeys_keep", table=_TABLE) as connection:
+        async with lend(self._pool, "leads_keep", table=_TABLE) as connection:
             await connection.execute(
                 _KEEP,
                 [lead.identity for lead in leads],
@@ -71,7 +71,7 @@ class JourneyTable:
         # One statement must not touch a row twice, so of claims to one identity the first claims for all.
         firsts = {claim.identity: claim for claim in reversed(claims)}
         leaders: dict[str, str] = {}
-        async with lend(self._pool, "journeys_claim", table=_TABLE) as connection:
+        async with lend(self._pool, "leads_claim", table=_TABLE) as connection:
             # A lead that lapses between the two statements is in neither answer; the next round claims it.
             while missing := [claim for claim in firsts.values() if claim.identity not in leaders]:
                 won = await connection.fetch(

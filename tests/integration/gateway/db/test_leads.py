@@ -6,35 +6,35 @@ from contextlib import asynccontextmanager
 
 from libs.common.postgres.database import connect_pool
 from libs.common.postgres.lending import Pool
-from services.gateway.db.journeys import JourneyTable
+from services.gateway.db.leads import LeadTable
 
 
 @asynccontextmanager
-async def opened(database: str) -> AsyncIterator[tuple[JourneyTable, Pool]]:
-    async with await connect_pool(database, application_name="test", max_size=2) as pool, JourneyTable(pool) as table:
+async def opened(database: str) -> AsyncIterator[tuple[LeadTable, Pool]]:
+    async with await connect_pool(database, application_name="test", max_size=2) as pool, LeadTable(pool) as table:
         yield table, pool
 
 
 async def test_the_first_click_leads_until_its_lead_lapses(database: str) -> None:
     async with (
         await connect_pool(database, application_name="test", max_size=2) as pool,
-        JourneyTable(pool) as journeys,
+        LeadTable(pool) as leads,
     ):
-        assert await journeys.claim_leader("i", "first", 60) == "first"
-        assert await journeys.claim_leader("i", "second", 60) == "first"
-        await journeys.extend_lead("i", "second", 600)
-        await journeys.extend_lead("i", "first", -1)
-        assert await journeys.claim_leader("i", "second", 60) == "second"
-        await journeys.extend_lead("i", "first", 600)
-        assert await journeys.claim_leader("i", "third", 60) == "second"
+        assert await leads.claim_leader("i", "first", 60) == "first"
+        assert await leads.claim_leader("i", "second", 60) == "first"
+        await leads.extend_lead("i", "second", 600)
+        await leads.extend_lead("i", "first", -1)
+        assert await leads.claim_leader("i", "second", 60) == "second"
+        await leads.extend_lead("i", "first", 600)
+        assert await leads.claim_leader("i", "third", 60) == "second"
 
 
 async def test_many_at_once_on_two_gateways_agree_on_one_leader_each_and_do_not_deadlock(database: str) -> None:
     identities = [f"i{number % 25}" for number in range(500)]
     async with (
         await connect_pool(database, application_name="test", max_size=4) as pool,
-        JourneyTable(pool) as one,
-        JourneyTable(pool) as other,
+        LeadTable(pool) as one,
+        LeadTable(pool) as other,
     ):
         claims = [
             asyncio.create_task(table.claim_leader(identity, f"{name}{number}", 60))
@@ -51,10 +51,10 @@ async def test_many_at_once_on_two_gateways_agree_on_one_leader_each_and_do_not_
 async def test_only_lapsed_leads_are_deleted_and_no_more_than_asked(database: str) -> None:
     async with (
         await connect_pool(database, application_name="test", max_size=2) as pool,
-        JourneyTable(pool) as journeys,
+        LeadTable(pool) as leads,
     ):
         for number in range(3):
-            await journeys.claim_leader(f"old{number}", "c", -1)
-        await journeys.claim_leader("new", "c", 60)
-        assert [await journeys.expire(2) for _ in range(3)] == [2, 1, 0]
+            await leads.claim_leader(f"old{number}", "c", -1)
+        await leads.claim_leader("new", "c", 60)
+        assert [await leads.expire(2) for _ in range(3)] == [2, 1, 0]
         assert [row[0] for row in await pool.fetch("SELECT identity FROM clicks.journeys")] == ["new"]
