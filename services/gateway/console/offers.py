@@ -143,7 +143,8 @@ def _chain(health: OfferHealth | None) -> Child:
 
 
 def _drift(drift: Drift) -> Html:
-    words = f"{_WORDS[drift.deviation.kind]} {drift.deviation.subject}"
+    kind = drift.deviation.kind
+    words = f"{_WORDS.get(kind) or wording.reason(kind)} {drift.deviation.subject}"
     chains = f"{drift.chains} {'chain' if drift.chains == 1 else 'chains'}"
     return el("li", el("span", words, class_="badge bad"), " ", el("span", chains, class_="quiet"))
 

@@ -6,11 +6,12 @@ by time, not by the number of clicks: a lasting change becomes usual after some 
 collection is bounded, because strangers write the chains.
 """
 
-import enum
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+
+from libs.common.enums import OpenEnum
 
 LEARNED_FROM = 20
 """The number of chains from which on a shape is trusted."""
@@ -38,7 +39,7 @@ NOT_ALLOWED = "LANDING_NOT_ALLOWED"
 """The failure of a chain that ends on a host that its offer does not allow."""
 
 
-class DriftKind(enum.StrEnum):
+class DriftKind(OpenEnum):
     """How a chain can deviate from the usual shape."""
 
     NEW_LANDING_HOST = "NEW_LANDING_HOST"
@@ -217,7 +218,9 @@ def _drifts(shape: Shape, seen: Mapping[tuple[DriftKind, str], Drift], chains: i
     for drift in shape.drifts:
         again = new.pop((drift.deviation.kind, drift.deviation.subject), None)
         if again is None:
-            drifts.append(replace(drift, calm=drift.calm + chains))
+            # Of a kind that only a newer build looks for, chains seen here say nothing.
+            calm = drift.calm + chains if drift.deviation.kind.is_known else drift.calm
+            drifts.append(replace(drift, calm=calm))
         else:
             drifts.append(replace(again, first=drift.first, chains=drift.chains + again.chains))
     return (*new.values(), *drifts)[:MOST_DRIFTS]
@@ -233,8 +236,9 @@ def _is_over(shape: Shape, drift: Drift, now: float) -> bool:
             return shape.params.get(subject, 0.0) < _USUAL
         case DriftKind.NEW_LANDING_HOST:
             return shape.landing_hosts.get(subject, 0.0) >= _USUAL
-        case DriftKind.BROKEN_HOP | DriftKind.BLOCKED_LANDING:
+        case _:
             # A broken chain never becomes usual; once a page that keeps robots out is, chains show no drift any more.
+            # When a drift of a newer build is over is for that build to say.
             return False
 
 

@@ -188,7 +188,7 @@ def health_to_json(health: Health) -> dict[str, object]:
 def health_from_json(state: Mapping[str, object] | object) -> Health:
     """Reads the document of `clicks.offer_health.state`; one of another form is that of an offer without clicks.
 
-    An entry of another form, or a drift of a kind that this build does not know, is left out.
+    An entry of another form is left out; a drift of a kind that this build does not know is kept as it is.
     """
     match state:
         case {
@@ -241,6 +241,6 @@ def _drift(entry: object) -> Drift | None:
             "last": float() | int() as last,
             "chains": int(chains),
             "calm": int(calm),
-        } if kind in DriftKind.__members__:
+        }:
             return Drift(Deviation(DriftKind(kind), subject, detail), first, last, chains, calm)
     return None

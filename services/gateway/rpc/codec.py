@@ -219,7 +219,7 @@ def _source(source: ParameterSource) -> pb.ParameterSource:
 
 def _drift(drift: Drift) -> pb.ChainDrift:
     return pb.ChainDrift(
-        kind=drift.deviation.kind,
+        kind=number_of(pb.ChainDrift.Kind.DESCRIPTOR, drift.deviation.kind),
         subject=drift.deviation.subject,
         detail=drift.deviation.detail,
         first_time=_timestamp(drift.first),

@@ -37,6 +37,10 @@ def test_drift_is_shown_and_stays_text() -> None:
     assert "12 chains" in html
     assert "<script" not in html
     assert "Click link" not in html
+    newer = replace(drift, deviation=replace(drift.deviation, kind=DriftKind("GROWN_SLOWER")))
+    assert "grown slower &quot;" in offers.table(
+        [Offer("demo", "http://t/")], {"demo": health(drifts=(newer,))}, click_url=""
+    )
 
 
 def test_offers_that_cannot_be_read_are_told_with_what_is_wrong() -> None:

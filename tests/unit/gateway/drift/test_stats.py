@@ -64,14 +64,21 @@ def test_activity_that_waits_is_bounded_too() -> None:
     assert activity.chains[Chain.of([], "h0.example")] == 5_001
 
 
-def test_a_drift_of_a_kind_that_this_build_does_not_know_is_left_out_of_the_rest() -> None:
+def test_a_drift_of_a_kind_that_this_build_does_not_know_stays_for_those_that_do() -> None:
     known = Drift(Deviation(DriftKind.BROKEN_HOP, "hop.example", "chains break here"), 1.0, 2.0, 3)
     state = health_to_json(Health(shape=Shape(chains=30, drifts=(known, known)), last_landing="http://shop.example/"))
     written = json.loads(json.dumps(state))
     written["drifts"][0]["kind"] = "SLOWER"
+    newer = replace(known, deviation=replace(known.deviation, kind=DriftKind("SLOWER")))
     health = health_from_json(written)
-    assert (health.shape.drifts, health.shape.chains) == ((known,), 30)
-    assert health.last_landing == "http://shop.example/"
+    assert (health.shape.drifts, health.shape.chains) == ((newer, known), 30)
+    activity = Activity()
+    for _ in range(100):
+        activity.count_chain(Chain.of([], "shop.example"))
+    after, _ = health.after(activity, 400.0)
+    assert after.shape.drifts == (newer,), "a hundred chains say that the known one is over, and nothing of the other"
+    assert health_to_json(after)["drifts"] == [written["drifts"][0]]
+    assert health.after(activity, 2.0 + 86_401.0)[0].shape.drifts == ()
 
 
 def test_a_shape_survives_the_way_through_its_document() -> None:

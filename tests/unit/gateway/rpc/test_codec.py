@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from clicktrace.gateway.v1 import gateway_pb2 as pb
 from libs.common.rpc import times
+from services.gateway.drift.shape import Deviation, Drift, DriftKind, Shape
+from services.gateway.drift.stats import Health, OfferHealth
 from services.gateway.model import (
     Answer,
     Attempt,
@@ -123,3 +125,7 @@ def test_words_of_a_newer_build_fail_no_message() -> None:
     record = ClickRecord("c", 1, "demo", ClickStatus("ASLEEP"), NOW, NOW, "", answer=Answer("HOLOGRAM"))
     message = codec.click_message(record._replace(params=(ParameterSource("p", "1", Origin("ORACLE"), 0, ""),)))
     assert (message.status, message.answer, message.params[0].origin) == (0, 0, 0)
+    drifts = [Drift(Deviation(DriftKind(kind), "s", ""), 0.0, 1.0, 2) for kind in ("BROKEN_HOP", "SLOWER")]
+    health = OfferHealth.of("demo", Health(shape=Shape(drifts=drifts)), 1.0)
+    told = [drift.kind for drift in codec.health_message(health).drifts]
+    assert told == [pb.ChainDrift.BROKEN_HOP, pb.ChainDrift.KIND_UNSPECIFIED]
