@@ -14,6 +14,7 @@ case "${1:-}" in -h | --help)
     ;;
 esac
 tag=${1:-$(git describe --always --dirty 2>/dev/null || echo dev)}
+version=$(sed -n 's/^VERSION = "\(.*\)"$/\1/p' libs/common/version.py)
 # The time of the commit, so that the same commit gives the same image.
 stamp=$(git log -1 --format=%ct 2>/dev/null || echo 0)
 
@@ -30,7 +31,7 @@ done
 for service in gateway pool_manager tracer; do
     image=${REGISTRY:-}clicktrace-${service//_/-}:$tag
     echo "== $image, by $builder"
-    arguments=(--build-arg "SERVICE=$service" -t "$image")
+    arguments=(--build-arg "SERVICE=$service" --label "org.opencontainers.image.version=$version" -t "$image")
     [ -z "${BASE:-}" ] || arguments+=(--build-arg "BASE=$BASE")
     [ -z "${BASE_DIGEST:-}" ] || arguments+=(--build-arg "BASE_DIGEST=$BASE_DIGEST")
     # shellcheck disable=SC2206 # several words are meant

@@ -9,6 +9,7 @@ from pydantic_settings import SettingsConfigDict
 
 from libs.common.process.settings import ServerSettings
 from libs.common.process.values import Address, CommaList, Networks, Seconds, Unit, Written
+from libs.common.version import USER_AGENT
 
 
 class TracerSettings(ServerSettings):
@@ -38,9 +39,7 @@ class TracerSettings(ServerSettings):
     """Public names of our own click endpoint; a chain that leads back there ends instead of starting another trace."""
     app_schemes: CommaList = ()
     """Schemes that open an app, in addition to the built-in list."""
-    user_agent: Annotated[str, Written("printable ASCII")] = Field(
-        "Mozilla/5.0 (compatible; Clicktrace/0.1; redirect tracer)", pattern=r"^[\x20-\x7e]+$"
-    )
+    user_agent: Annotated[str, Written("printable ASCII")] = Field(USER_AGENT, pattern=r"^[\x20-\x7e]+$")
     """User-Agent of walks whose request names none."""
     span_queries: bool = False
     """Whether spans show the queries of URLs, which identify visitors; for investigating a failure."""

@@ -19,6 +19,7 @@ from prometheus_client import Counter
 from libs.common.observability import spans
 from libs.common.process import logs
 from libs.common.process.settings import ServiceSettings
+from libs.common.version import VERSION
 
 log = logs.get(__name__)
 
@@ -157,7 +158,7 @@ def setup(service: str, chosen: ServiceSettings) -> Telemetry:
     endpoint = chosen.otlp_traces_endpoint or chosen.otlp_endpoint
     if not endpoint or chosen.spans_disabled or chosen.spans_exporter == "none":
         return Telemetry(None)
-    resource = Resource.create({"service.name": chosen.service_name or service})
+    resource = Resource.create({"service.name": chosen.service_name or service, "service.version": VERSION})
     provider = TracerProvider(resource=resource, id_generator=_Ids())
     books = _Books(chosen.span_queue)
     batches = BatchSpanProcessor(_Reporting(_exporter(chosen), books), max_queue_size=chosen.span_queue)

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from libs.common.process import logs
 from libs.common.target_policy.policy import TargetPolicy
+from libs.common.version import USER_AGENT
 from services.tracer.follow import html, redirects, referrers, urls
 from services.tracer.follow.redirects import Dead, DeadEnd, Lead
 from services.tracer.follow.referrers import Referrer
@@ -61,7 +62,7 @@ class Settings:
     """Seconds before the deadline of a call at which a walk ends, so that its result arrives in time."""
     app_schemes: frozenset[str] = redirects.APP_SCHEMES
     """Schemes that open an app."""
-    user_agent: str = "Mozilla/5.0 (compatible; Clicktrace/0.1; redirect tracer)"
+    user_agent: str = USER_AGENT
     """Sent by walks whose request names none."""
 
 

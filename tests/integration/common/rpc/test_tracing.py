@@ -1,6 +1,6 @@
 """Every way a call can end leaves one finished, rightly marked span on each side, in one trace.
 
-These are the cases in which the published gRPC instrumentation is wrong (see docs/architecture.md). The spans travel
+These are the cases in which the published gRPC instrumentation is wrong (see docs/decisions). The spans travel
 through the real exporter to a real OTLP endpoint.
 """
 
