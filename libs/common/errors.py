@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 # A message names this many faults; all of them are in the details.
 _LISTED = 20
+_DATABASE_RETRY_SECONDS = 1.0
 
 
 class Code(enum.Enum):
@@ -74,3 +75,8 @@ def invalid_request(violations: Sequence[Violation]) -> ClicktraceError:
     if len(violations) > _LISTED:
         listed += f"; and {len(violations) - _LISTED} more"
     return ClicktraceError(Code.INVALID_ARGUMENT, "INVALID_REQUEST", listed, violations=violations)
+
+
+def database_unavailable(message: str) -> ClicktraceError:
+    """Returns the UNAVAILABLE/DATABASE_UNAVAILABLE error; a call may be tried again after a second."""
+    return ClicktraceError(Code.UNAVAILABLE, "DATABASE_UNAVAILABLE", message, retry_after=_DATABASE_RETRY_SECONDS)

@@ -10,7 +10,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
-import asyncpg
 from aiohttp import web
 from grpc import aio
 
@@ -289,7 +288,7 @@ async def _neighbours(config: GatewaySettings, files: tls.Files | None) -> Async
 
 
 @asynccontextmanager
-async def _connections(url: str) -> AsyncIterator["asyncpg.Pool[asyncpg.Record]"]:
+async def _connections(url: str) -> AsyncIterator[database.Pool]:
     """Connects to a database that has the schema of this build; MigrationError if it has not."""
     connections = await database.connect_pool(url, application_name="clicktrace-gateway", max_size=8)
     try:

@@ -2,13 +2,19 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 import asyncpg
 from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
-from libs.common.errors import ClicktraceError, Code
+from libs.common.errors import database_unavailable
+
+# Quoted, because these are generic in the stubs only.
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+LentConnection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+"""One that goes back to its pool."""
 
 _tracer = trace.get_tracer(__name__)
 
@@ -32,7 +38,7 @@ def translating_start() -> Iterator[None]:
     try:
         yield
     except asyncpg.PostgresError as error:
-        raise ClicktraceError(Code.UNAVAILABLE, "DATABASE_UNAVAILABLE", f"{type(error).__name__}: {error}") from error
+        raise database_unavailable(f"{type(error).__name__}: {error}") from error
 
 
 class PoolerBetweenError(Exception):
@@ -46,7 +52,7 @@ async def connect(
     timeout: float = 5.0,
     command_timeout: float | None = None,
     direct: bool = False,
-) -> "asyncpg.Connection[asyncpg.Record]":
+) -> Connection:
     """Opens a connection to the server of `url` that takes writes; times are in seconds.
 
     Of several hosts the one is taken that is the primary now. A pooler between us and the server is found out, and
@@ -79,10 +85,10 @@ async def connect_pool(
     max_size: int = 4,
     connect_timeout: float = 5.0,
     command_timeout: float = 10.0,
-) -> "asyncpg.Pool[asyncpg.Record]":
+) -> Pool:
     """Opens a pool of connections as `connect` makes them; times are in seconds."""
 
-    async def connected(*_args: Any, **_options: Any) -> "asyncpg.Connection[asyncpg.Record]":
+    async def connected(*_args: Any, **_options: Any) -> Connection:
         return await connect(
             url, application_name=application_name, timeout=connect_timeout, command_timeout=command_timeout
         )
@@ -93,14 +99,14 @@ async def connect_pool(
     return pool
 
 
-async def _connected(url: str, options: Mapping[str, Any]) -> "asyncpg.Connection[asyncpg.Record]":
+async def _connected(url: str, options: Mapping[str, Any]) -> Connection:
     try:
         return await asyncpg.connect(url, **options)
     except asyncpg.TargetServerAttributeNotMatched:
         raise asyncpg.ReadOnlySQLTransactionError(_STANDBY) from None
 
 
-async def _is_direct(connection: "asyncpg.Connection[asyncpg.Record]", timeout: float) -> bool:
+async def _is_direct(connection: Connection, timeout: float) -> bool:
     """Tells whether the process that answers is the one that was connected to; a standby is refused.
 
     In one statement that takes no parameters, because those would have to be prepared.

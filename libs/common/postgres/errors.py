@@ -2,7 +2,7 @@
 
 import asyncpg
 
-from libs.common.errors import ClicktraceError, Code
+from libs.common.errors import ClicktraceError, database_unavailable
 
 FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 """What the driver raises.
@@ -14,17 +14,11 @@ TimeoutError is an OSError; InternalClientError comes from a connection that bre
 # resources (53), an object in use or a lock that was not got (55), operator intervention (57), the system around the
 # server (58); and a server that takes no writes, as a failover leaves it.
 _PASSING = ("08", "40", "53", "55", "57", "58", "25006")
-_RETRY_SECONDS = 1.0
 
 
 def unavailable(error: BaseException) -> ClicktraceError:
     """Returns UNAVAILABLE/DATABASE_UNAVAILABLE, without the driver's message, which may name hosts and users."""
-    return ClicktraceError(
-        Code.UNAVAILABLE,
-        "DATABASE_UNAVAILABLE",
-        f"the database cannot be used now ({type(error).__name__}); try again",
-        retry_after=_RETRY_SECONDS,
-    )
+    return database_unavailable(f"the database cannot be used now ({type(error).__name__}); try again")
 
 
 def translated(error: Exception) -> ClicktraceError:

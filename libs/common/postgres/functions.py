@@ -11,16 +11,11 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from typing import TypeAlias
 
-import asyncpg
-
+from libs.common.postgres.database import Connection, LentConnection
 from libs.common.process import logs
 
 log = logs.get(__name__)
-
-# Quoted, because it is generic in the stubs only.
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 
 _DIRECTORY, _VERSION_FILE = "functions", "version.txt"
 
@@ -77,7 +72,7 @@ def read_functions(package: str) -> FunctionSet:
     )
 
 
-async def read_applied(connection: Connection, schema: str) -> Applied:
+async def read_applied(connection: "Connection | LentConnection", schema: str) -> Applied:
     """Returns what is applied; what asyncpg raises if the schema was never migrated."""
     rows = await connection.fetch(
         "SELECT name, checksum, set_version,"  # noqa: S608 - ours

@@ -2,22 +2,18 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TypeAlias
 
 import asyncpg
 
 from libs.common.postgres import database
+from libs.common.postgres.database import LentConnection, Pool
 from libs.common.postgres.errors import FAILURES, translated, unavailable
 
 _ACQUIRE_SECONDS = 5.0
 
-# Quoted, because these are generic in the stubs only.
-Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
-Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
-
 
 @asynccontextmanager
-async def lend(pool: Pool, statement: str, *, table: str = "") -> AsyncIterator[Connection]:
+async def lend(pool: Pool, statement: str, *, table: str = "") -> AsyncIterator[LentConnection]:
     """Lends a connection for one named statement, inside its span; waits up to 5 s for a free one.
 
     Raises UNAVAILABLE/DATABASE_UNAVAILABLE when the server is gone or does not answer. Errors of the statement itself

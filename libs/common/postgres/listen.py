@@ -5,8 +5,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-import asyncpg
-
 from libs.common.postgres import database
 from libs.common.postgres.errors import FAILURES
 from libs.common.process import logs
@@ -71,7 +69,7 @@ async def follow(url: str, channels: Sequence[str], handle: Handler, *, applicat
         await asyncio.sleep(_LOOK_EVERY_SECONDS)
 
 
-async def _hear(connection: "asyncpg.Connection[asyncpg.Record]", channels: Sequence[str], handle: Handler) -> str:
+async def _hear(connection: database.Connection, channels: Sequence[str], handle: Handler) -> str:
     """Hands on messages until the connection is lost; returns what became of it."""
     inbox: asyncio.Queue[Notification | None] = asyncio.Queue()
 

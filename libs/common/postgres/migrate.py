@@ -12,18 +12,15 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib import resources
-from typing import TypeAlias
 
 import asyncpg
 
 from libs.common.errors import ClicktraceError, Code
 from libs.common.postgres import database, functions
+from libs.common.postgres.database import Connection, Pool
 from libs.common.process import logs
 
 log = logs.get(__name__)
-
-# Quoted, because it is generic in the stubs only.
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 _DIRECTORY, _EARLIER_FILE = "migrations", "earlier.sha256"
 # A change that waits for a table's lock keeps everybody else from that table. Leases that queue up behind it for this
@@ -131,7 +128,7 @@ async def migrate(url: str, *, schema: str, package: str) -> Migrated:
     return Migrated(applied, replaced)
 
 
-async def check(pool: "asyncpg.Pool[asyncpg.Record]", *, schema: str, package: str) -> None:
+async def check(pool: Pool, *, schema: str, package: str) -> None:
     """Raises MigrationError unless the schema has what this build needs; a newer one has.
 
     Changes nothing. Raises what asyncpg raises when the server cannot be reached.

@@ -1,5 +1,5 @@
 """The gateway's schema `clicks` in PostgreSQL: one file a table, the statements in `queries.sql`.
 
-Translates driver errors and rows where the driver is called. Never a policy: the rooms that call decide what is stored,
+Rows are translated where the driver is called. Never a policy: the rooms that call decide what is stored,
 kept or given up.
 """

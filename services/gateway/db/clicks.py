@@ -6,7 +6,8 @@ from typing import Any
 
 import asyncpg
 
-from libs.common.postgres.lending import Pool, lend
+from libs.common.postgres.database import Pool
+from libs.common.postgres.lending import lend
 from services.gateway.db.click_rows import record_from_row, record_to_json
 from services.gateway.db.session import QUERIES, affected_rows
 from services.gateway.model import ClickFilter, ClickRecord

@@ -5,7 +5,8 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from libs.common.batching import Grouper
-from libs.common.postgres.lending import Pool, lend
+from libs.common.postgres.database import Pool
+from libs.common.postgres.lending import lend
 from services.gateway.db.session import QUERIES, affected_rows
 
 _CLAIM = QUERIES["leads_claim"]

@@ -4,7 +4,8 @@ import asyncio
 import json
 from collections.abc import Mapping, Sequence
 
-from libs.common.postgres.lending import Pool, lend
+from libs.common.postgres.database import Pool
+from libs.common.postgres.lending import lend
 from services.gateway.db.session import QUERIES
 from services.gateway.drift.shape import DriftKind
 from services.gateway.drift.stats import Activity, Health, OfferHealth, health_from_json, health_to_json

@@ -12,7 +12,8 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from libs.common.errors import ClicktraceError, Code, Violation
-from libs.common.postgres.lending import Pool, lend
+from libs.common.postgres.database import Pool
+from libs.common.postgres.lending import lend
 from services.gateway.db.session import QUERIES, Row
 from services.gateway.model import Offer
 from services.gateway.offers.stored import StoredOffer, UnreadableOffer, unknown_offer, unreadable_offer

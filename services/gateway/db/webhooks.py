@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from libs.common.postgres.lending import Pool, lend
+from libs.common.postgres.database import Pool
+from libs.common.postgres.lending import lend
 from services.gateway.db.session import QUERIES, affected_rows
 from services.gateway.model import Delivery, Undelivered
 

@@ -1,1 +1,1 @@
-"""The schema `pool` in PostgreSQL, and what a failure of it means. Never a policy."""
+"""The schema `pool` in PostgreSQL, its statements, and what their rows are read as. Never a policy."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from libs.common.postgres.lending import Pool
+from libs.common.postgres.database import Pool
 from libs.common.process import logs
 from services.pool_manager.db.session import Row, change, fetch, statement
 from services.pool_manager.health.prober import Exit, Probe

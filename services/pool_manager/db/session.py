@@ -10,8 +10,9 @@ import asyncpg
 
 from libs.common.errors import ClicktraceError
 from libs.common.postgres import database, sql
+from libs.common.postgres.database import Pool
 from libs.common.postgres.errors import FAILURES, translated
-from libs.common.postgres.lending import Pool, lend
+from libs.common.postgres.lending import lend
 from libs.common.process import logs
 
 log = logs.get(__name__)
@@ -38,10 +39,9 @@ _AUDIT = statement("audit")
 
 
 class Session:
-    """One connection kept for one kind of statement.
+    """One connection kept for one kind of statement, so that no lease waits for a connection behind what operators ask.
 
-    A connection that goes back to the driver's pool is reset with a round trip of its own; here a statement is one
-    round trip. Not for use by two at once.
+    Not for use by two at once.
     """
 
     def __init__(self, url: str) -> None:

@@ -10,7 +10,7 @@ from grpc import aio
 from clicktrace.common.v1 import common_pb2
 from clicktrace.pool.v1 import pool_pb2, pool_pb2_grpc
 from libs.common.enums import number_of
-from libs.common.errors import ClicktraceError, Code
+from libs.common.errors import ClicktraceError, database_unavailable
 from libs.common.rpc import status
 from libs.common.rpc.times import put_moment, to_seconds
 from services.pool_manager import validation
@@ -127,12 +127,7 @@ async def _before_deadline(context: Context) -> AsyncIterator[float | None]:
             # Who waits until the end of that is to hear that there is no IP, not that the database is slow.
             yield last - margin
     except TimeoutError as error:
-        raise ClicktraceError(
-            Code.UNAVAILABLE,
-            "DATABASE_UNAVAILABLE",
-            "the database did not answer before the deadline of the call",
-            retry_after=0.5,
-        ) from error
+        raise database_unavailable("the database did not answer before the deadline of the call") from error
 
 
 async def _batch(

@@ -7,7 +7,7 @@ from google.rpc import error_details_pb2, status_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.common.errors import ClicktraceError, Code, Violation, invalid_request
+from libs.common.errors import ClicktraceError, Code, Violation, database_unavailable, invalid_request
 from libs.common.rpc import status, times
 
 REASONS = st.from_regex(r"[A-Z][A-Z0-9_]{0,40}", fullmatch=True)
@@ -68,3 +68,9 @@ def test_durations_keep_their_length(seconds: float) -> None:
     duration = times.to_duration(seconds)
     assert times.to_seconds(duration) == pytest.approx(seconds, abs=1e-6)
     assert duration.seconds * duration.nanos >= 0
+
+
+def test_a_database_that_cannot_be_used_is_to_be_tried_again() -> None:
+    error = database_unavailable("it does not answer")
+    assert (error.code, error.reason, error.retry_after) == (Code.UNAVAILABLE, "DATABASE_UNAVAILABLE", 1.0)
+    assert error.message == "it does not answer"

@@ -33,8 +33,8 @@ TABLES = (
     ),
     *("clicks.clicks", "clicks.journeys", "clicks.webhooks", "clicks.offer_health"),
 )
-# A gateway forgets clicks by their age, which the dump has more of every day.
-FOR_EVER = 100 * 365 * 86_400
+# A gateway forgets clicks by their age, which the dump has more of every day. No setting is longer.
+FOR_EVER = 10 * 365 * 86_400
 
 
 async def upgrade(url: str) -> dict[str, list[str]]:

@@ -4,8 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from libs.common.postgres.database import connect_pool
-from libs.common.postgres.lending import Pool
+from libs.common.postgres.database import Pool, connect_pool
 from services.gateway.db.leads import LeadTable
 
 

@@ -10,8 +10,7 @@ import asyncpg
 import pytest
 
 from libs.common.errors import ClicktraceError, Code
-from libs.common.postgres.database import connect_pool
-from libs.common.postgres.lending import Pool
+from libs.common.postgres.database import Pool, connect_pool
 from services.gateway.db.offers import OfferTable
 from services.gateway.model import Mode, Offer, Rename
 from services.gateway.offers.stored import StoredOffer, UnreadableOffer

@@ -1,7 +1,6 @@
 """The queue of webhook deliveries: claimed once at a time, retried when due, dead letters only on request."""
 
-from libs.common.postgres.database import connect_pool
-from libs.common.postgres.lending import Pool
+from libs.common.postgres.database import Pool, connect_pool
 from services.gateway.db.webhooks import WebhookTable
 
 
