@@ -73,7 +73,7 @@ async def prepare(url: str, ips: int) -> None:
 
 @dataclass
 class Spent:
-    """What PostgreSQL spent inside a block."""
+    """What PostgreSQL spent inside a block: CPU seconds, bytes of WAL, and seconds of time."""
 
     cpu: float = 0.0
     wal: int = 0

@@ -49,7 +49,7 @@ _numbers = itertools.count()
 
 @contextmanager
 def server(url: str, cooldown: float) -> Iterator[int]:
-    """Runs a server over the database and yields its port."""
+    """Runs a server over the database, with a `cooldown` in seconds, and yields its port."""
     words = [sys.executable, "-m", "bench.world.pool_server", url, str(cooldown)]
     process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:

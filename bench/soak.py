@@ -65,6 +65,7 @@ class Kind:
     repeats: bool = False
     """Whether the visitor clicks twice at once."""
     max_wait: float = 10.0
+    """How long the visitor waits, in seconds."""
     country: str = "us"
     mode: "pb.Mode" = pb.TRACE
 
@@ -117,7 +118,7 @@ PLANS = {
 
 @dataclass(frozen=True, slots=True)
 class Click:
-    """One click and what came of it."""
+    """One click and its answer; `began` and `ended` are seconds by one monotonic clock."""
 
     kind: Kind
     gateway: str

@@ -45,7 +45,7 @@ DESCRIPTIONS = {
 
 
 def contender(name: str, port: int, count: int, batches: int) -> float:
-    """Runs one contender in a process of its own and returns what it measured."""
+    """Runs one contender in a process of its own and returns the CPU seconds that it measured."""
     words = [sys.executable, "-W", "ignore", "-m", "bench.peers.walkers", name, str(port), str(count), str(batches)]
     done = subprocess.run(words, check=False, capture_output=True, text=True)
     if done.returncode:

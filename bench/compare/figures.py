@@ -26,7 +26,7 @@ class Name(NamedTuple):
 
 
 class Spread(NamedTuple):
-    """The range that ratios of a revision to itself fall into: from their 10th to their 90th percentile."""
+    """The range of the ratios of a revision to itself: from their 10th to their 90th percentile."""
 
     low: float
     high: float

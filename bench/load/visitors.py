@@ -70,7 +70,7 @@ class Visitors:
         self._idle.extend(await asyncio.gather(*(self._connect() for _ in range(count))))
 
     async def click(self, query: str, *, address: str = "", patience: float = 60.0) -> Answer:
-        """Clicks; the status is BROKEN when the connection breaks or nothing comes in time.
+        """Clicks; the status is BROKEN when the connection breaks or nothing comes for `patience` seconds.
 
         With an `address` the click comes from there, by the word of a proxy that a gateway has to trust.
         """

@@ -11,7 +11,7 @@ _RESULTS = ROOT / "bench" / "results"
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a report; `passed` is None where there is no limit to keep.
+    """One line of a report: a value in `unit` (empty for a ratio); `passed` is None where there is no limit to keep.
 
     Revisions are compared by names and units (bench/compare/figures.py): who changes one ends its history.
     """
@@ -24,12 +24,12 @@ class Row:
 
 
 def at_most(name: str, value: float, limit: float, unit: str = "") -> Row:
-    """Returns a line whose value must not be larger than its limit."""
+    """Returns a line whose value must not be larger than its limit; both are in `unit`, or a ratio."""
     return Row(name, value, unit, f"<= {limit:g}", value <= limit)
 
 
 def at_least(name: str, value: float, limit: float, unit: str = "") -> Row:
-    """Returns a line whose value must not be smaller than its limit."""
+    """Returns a line whose value must not be smaller than its limit; both are in `unit`, or a ratio."""
     return Row(name, value, unit, f">= {limit:g}", value >= limit)
 
 

@@ -44,7 +44,7 @@ def cpu() -> float:
 
 
 async def best_of(batch: Callable[[], Awaitable[None]], batches: int) -> float:
-    """Takes batches, after one to warm up, and returns the least CPU time that one cost."""
+    """Takes batches, after one to warm up, and returns the CPU seconds of the cheapest one."""
     await batch()
     tune_garbage_collection()
     costs = []
@@ -75,7 +75,7 @@ async def land(walk: Walk) -> None:
 
 
 async def engine(port: int, count: int, batches: int) -> float:
-    """Measures our walker and engine, without gRPC."""
+    """Returns the CPU seconds of our walker and engine, without gRPC."""
     async with Driver() as driver:
         targets = TargetPolicy()
         fetcher = Fetcher(driver, targets, TlsTrust())
@@ -88,7 +88,10 @@ async def engine(port: int, count: int, batches: int) -> float:
 
 
 async def aiohttp_walker(port: int, count: int, batches: int) -> float:
-    """Measures the plainest walker that aiohttp allows: one session per trace, so that cookies stay apart."""
+    """Measures the plainest walker that aiohttp allows: one session per trace, so that cookies stay apart.
+
+    Returns the CPU seconds of the best batch, as every contender does.
+    """
     proxy = f"http://127.0.0.1:{port}"
     headers = {"Proxy-Authorization": aiohttp.encode_basic_auth(USER, PASSWORD)}
 
@@ -168,7 +171,7 @@ def bare_curl(port: int, count: int) -> None:
 
 
 async def minet(port: int, count: int, batches: int) -> float:
-    """Measures minet's resolver with what it can follow that we follow too: a thread for each trace at once."""
+    """Returns the CPU seconds of minet's resolver, a thread for each trace, with what it can follow that we follow."""
     # Imported here, because only `make bench-tracer` has it.
     from minet.web import create_pool, resolve
 
@@ -230,7 +233,7 @@ async def asking(served: int, port: int, count: int) -> AsyncIterator[Callable[[
 
 
 async def service(port: int, count: int, batches: int) -> float:
-    """Measures the whole gRPC service with its log; the client that asks it is another process."""
+    """Returns the CPU seconds of the whole gRPC service with its log; its client is another process."""
     async with serving(1000) as served, asking(served, port, count) as order:
 
         async def batch() -> None:
@@ -259,7 +262,7 @@ async def slow(port: int, count: int, _batches: int) -> float:
 
 
 async def bare(port: int, count: int, batches: int) -> float:
-    """Measures the bare loop, which needs no event loop and blocks this one."""
+    """Returns the CPU seconds of the bare loop, which needs no event loop and blocks this one."""
 
     async def batch() -> None:
         bare_curl(port, count)

@@ -42,7 +42,7 @@ def add_empty(server: aio.Server) -> None:
 
 
 async def serve(url: str, cooldown: float, stop: asyncio.Event) -> None:
-    """Serves until `stop` is set."""
+    """Serves until `stop` is set; `cooldown` in seconds."""
     connections = await database.connect_pool(url, application_name="bench")
     store = PostgresLeases(url, cooldown=cooldown, failure_limit=1000)
     pool = PostgresPool(connections, cooldown=cooldown, retention=86_400)

@@ -179,7 +179,10 @@ class Network:
 
 @asynccontextmanager
 async def serve(host: str, port: int, slow_hop: float = 4.5) -> AsyncIterator[int]:
-    """Serves the network on `host:port` until the block ends; port 0 takes a free one, which is what it yields."""
+    """Serves the network on `host:port` until the block ends; port 0 takes a free one. Yields the port.
+
+    Each hop of `demo-slow` takes `slow_hop` seconds.
+    """
     # The chains name their own port, so it has to be known before the first request.
     listener = socket.create_server((host, port), backlog=512)
     real_port: int = listener.getsockname()[1]

@@ -73,6 +73,7 @@ class Dialer:
     """
 
     def __init__(self, source: str, resolver: Resolver = resolve_by_dns, timeout: float = 10.0) -> None:
+        """Dials from the address `source`, for at most `timeout` seconds."""
         self._source = source
         self._resolver = resolver
         self._timeout = timeout

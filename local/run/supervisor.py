@@ -101,7 +101,7 @@ class Supervisor:
         await asyncio.gather(*(self._end(self._children[name], patience) for name in names if name in self._children))
 
     async def stop_all(self, *, patience: float) -> None:
-        """Ends whatever is left."""
+        """Ends whatever is left; SIGKILL follows SIGTERM after `patience` seconds."""
         await self.stop(*(self._children.keys() - {_FORK_SERVER}), patience=patience)
         await self.stop(_FORK_SERVER, patience=patience)
         if self._forks:

@@ -201,7 +201,7 @@ class Click(NamedTuple):
     accept_language: str
     start_time: datetime
     started: float
-    """The same moment by the clock of the event loop."""
+    """The same moment, in seconds by the event loop's clock."""
     no_trace_reason: str = ""
     """Why this request alone must not take an IP ("HEAD", "PREFETCH"); empty if it may."""
 
@@ -282,6 +282,7 @@ class WalkResult(NamedTuple):
     final_url: str
     stop_reason: str
     total_time: float
+    """In seconds."""
     bytes: int
     failure_reason: str = ""
     """Empty when the walk ended on a landing page or an app link."""
@@ -326,6 +327,7 @@ class ClickRecord(NamedTuple):
     answer: Answer | None = None
     reason: str = ""
     visitor_wait: float | None = None
+    """How long the visitor waited for the answer, in seconds; None before it."""
     end_time: datetime | None = None
     location: str = ""
     final_url: str = ""

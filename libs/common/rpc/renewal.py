@@ -47,7 +47,7 @@ class RenewedChannel(aio.Channel):
         return self._channel
 
     async def close(self, grace: float | None = None) -> None:
-        """Closes all channels."""
+        """Closes all channels; calls that run may take `grace` seconds more."""
         await asyncio.gather(*(channel.close(grace) for channel in (self._channel, *self._retired.values())))
         tasks = tuple(self._retired)
         for task in tasks:

@@ -111,7 +111,10 @@ class TracedChannel(aio.Channel):
     """
 
     def __init__(self, channel: aio.Channel, target: str, *, default_timeout: float) -> None:
-        """Makes calls on a channel, which it closes when it is closed itself; `target` is what it was opened with."""
+        """Makes calls on a channel, which it closes when it is closed itself; `target` is what it was opened with.
+
+        `default_timeout` in seconds is for calls that bring none.
+        """
         server, _, port = target.rpartition("/")[2].rpartition(":")
         self._peer: dict[str, str | int] = {"server.address": server or target}
         if port.isdecimal():
@@ -120,7 +123,7 @@ class TracedChannel(aio.Channel):
         self._default_timeout = default_timeout
 
     async def close(self, grace: float | None = None) -> None:
-        """Closes the channel."""
+        """Closes the channel; calls that run may take `grace` seconds more."""
         await self._channel.close(grace)
 
     async def __aenter__(self) -> Self:

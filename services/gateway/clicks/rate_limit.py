@@ -20,7 +20,10 @@ class TokenBuckets:
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def take(self, key: str, *, rate: float, burst: float) -> bool:
-        """Takes one token and says whether there was one."""
+        """Takes one token; returns whether there was one.
+
+        A bucket holds `burst` tokens and gets `rate` tokens per second.
+        """
         now = self._clock()
         tokens, since = self._buckets.pop(key, (burst, now))
         tokens = min(burst, tokens + (now - since) * rate)
@@ -31,7 +34,7 @@ class TokenBuckets:
         return taken
 
     def give_back(self, key: str, *, burst: float) -> None:
-        """Puts a token that was just taken back into its bucket."""
+        """Puts back a token that was just taken; `burst` is the number of tokens that the bucket holds."""
         tokens, since = self._buckets[key]
         self._buckets[key] = (min(burst, tokens + 1), since)
 

@@ -17,7 +17,7 @@ class ClickRows(Protocol):
     """The click log."""
 
     async def expire(self, older_than: float, most: int) -> int:
-        """Deletes old clicks."""
+        """Deletes up to `most` clicks that began more than `older_than` seconds ago; returns how many."""
         ...
 
 
@@ -33,7 +33,7 @@ class WebhookRows(Protocol):
     """The webhooks."""
 
     async def expire(self, older_than: float) -> int:
-        """Deletes old dead letters."""
+        """Deletes dead letters of more than `older_than` seconds ago; returns how many."""
         ...
 
 

@@ -131,7 +131,7 @@ class Tracing:
     async def run(self, trace: Trace, deadline: float) -> None:
         """Takes a trace to its end, which is written into it whatever happens.
 
-        `deadline` is when the visitor stops waiting, by the clock of the event loop: no IP is waited for any longer.
+        `deadline` is when the visitor stops waiting, in seconds by the event loop's clock; no IP is waited for then.
         Raises CancelledError, and what nobody foresaw.
         """
         result: WalkResult | None = None

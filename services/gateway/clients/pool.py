@@ -37,7 +37,10 @@ Response = TypeVar("Response")
 
 @dataclass(slots=True)
 class HeldLease:
-    """A lease on one IP. It is held until `deadline`, a moment of the event loop's clock that heartbeats move."""
+    """A lease on one IP. It is held until `deadline`, which heartbeats move.
+
+    Moments are in seconds by the event loop's clock; `trace_time` is in seconds.
+    """
 
     lease_id: str
     fence: int
@@ -71,7 +74,7 @@ class HeldLease:
         self.bytes = transferred
 
     def extend(self, asked: float, deadline: float) -> None:
-        """Moves the end to `deadline` after a heartbeat that began at `asked`."""
+        """Moves the end to `deadline` after a heartbeat that began at `asked`; seconds by the event loop's clock."""
         self.asked = asked
         self.deadline = deadline
         if self._timeout is not None and not self._timeout.expired():

@@ -30,12 +30,12 @@ class Load:
 
     @property
     def peak(self) -> float:
-        """Clicks at once at the peak."""
+        """The number of clicks at once at the peak."""
         return self.clicks_per_second * self.trace_time if self.peak_concurrent is None else self.peak_concurrent
 
     @property
     def cycle(self) -> float:
-        """How long an IP is busy with one click."""
+        """How long an IP is busy with one click, in seconds."""
         return self.trace_time + self.cooldown
 
     @property

@@ -216,7 +216,10 @@ class PostgresPool:
         return [Probe(row["id"], row["probe_at"], _proxy(row)) for row in rows]
 
     async def probed(self, probe: Probe, seen: Exit | None, first_pause: float) -> bool:
-        """Takes the outcome (None: it failed); tells whether the IP is back."""
+        """Records what the probe saw (None: it failed); returns whether the quarantine is over.
+
+        `first_pause` is the pause after the first failure, in seconds.
+        """
         address, country = (None, None) if seen is None else (seen.address, seen.country)
         (row,) = await fetch(
             self._pool, _PROBED, probe.proxy_id, probe.claim, address, country, timedelta(seconds=first_pause)

@@ -148,7 +148,10 @@ class Leasing:
         self._queue.freed()
 
     async def lease(self, request: LeaseRequest, deadline: float | None = None) -> Grant:
-        """Grants one IP as `lease_all` does; raises the error instead of returning it."""
+        """Grants one IP as `lease_all` does; raises the error instead of returning it.
+
+        `deadline` is in seconds by the event loop's clock; None for no deadline.
+        """
         (answer,) = await self.lease_all((request,), deadline)
         return _raised(answer)
 
