@@ -8,10 +8,11 @@ changed more than rows. A copy of the template takes 100 ms, so there is one onl
 import asyncio
 import itertools
 import os
-from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
 import asyncpg
 import pytest
@@ -26,52 +27,92 @@ SCHEMAS = {"pool": "services.pool_manager.db", "clicks": "services.gateway.db"}
 settings.register_profile("calm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("calm")
 
+T = TypeVar("T")
+
 _numbers = itertools.count(1)
+
+
+class Housekeeper:
+    """Connections to the server that outlive the event loop of a test: a new one costs 20 ms of CPU time."""
+
+    def __init__(self, server: EmbeddedPostgres) -> None:
+        """Starts a thread with an event loop of its own."""
+        self.server = server
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="housekeeper", daemon=True)
+        self._thread.start()
+        self._connections: dict[str, asyncpg.Connection[asyncpg.Record]] = {}
+
+    async def do(self, work: Coroutine[Any, Any, T]) -> T:
+        """Has the thread do something and waits for it, in any event loop."""
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+
+    def do_now(self, work: Coroutine[Any, Any, T]) -> T:
+        """Has the thread do something and waits for it, blocking."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    async def create(self, template: str) -> str:
+        """Creates a database as a copy of `template` and returns its name."""
+        name = f"test_{os.getpid()}_{next(_numbers)}"
+        connection = await self._connected("postgres")
+        await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY wal_log')
+        return name
+
+    async def drop(self, name: str) -> None:
+        """Drops a database, and whoever is still connected to it."""
+        if own := self._connections.pop(name, None):
+            await own.close()
+        connection = await self._connected("postgres")
+        await connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+    async def empty(self, name: str) -> bool:
+        """Empties a database; returns whether it is as new."""
+        connection = await self._connected(name)
+        return bool(await connection.fetchval("SELECT reuse.empty_database()"))
+
+    def close(self) -> None:
+        """Closes all connections and ends the thread."""
+        self.do_now(self._close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _close(self) -> None:
+        for connection in self._connections.values():
+            await connection.close()
+
+    async def _connected(self, name: str) -> "asyncpg.Connection[asyncpg.Record]":
+        connection = self._connections.get(name)
+        if connection is not None:
+            try:
+                await connection.execute("SELECT")
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                connection = None  # a test ended it, with all others
+        if connection is None:
+            connection = self._connections[name] = await asyncpg.connect(self.server.url(name))
+        return connection
 
 
 @dataclass(frozen=True, slots=True)
 class Databases:
-    """Makes databases on the server of this test process, and keeps emptied ones."""
+    """Lends databases on the server of this test process, and keeps emptied ones."""
 
-    server: EmbeddedPostgres
+    housekeeper: Housekeeper
     template: str
     _emptied: list[str] = field(default_factory=list)
 
     async def take(self) -> str:
         """Returns the name of a migrated database without rows."""
-        return self._emptied.pop() if self._emptied else await create(self.server, self.template)
+        return (
+            self._emptied.pop() if self._emptied else await self.housekeeper.do(self.housekeeper.create(self.template))
+        )
 
     async def give_back(self, name: str) -> None:
         """Empties a database for the next test; drops it if it cannot be as new."""
-        connection = await asyncpg.connect(self.server.url(name))
-        try:
-            is_as_new = await connection.fetchval("SELECT reuse.empty_database()")
-        finally:
-            await connection.close()
-        if is_as_new:
+        if await self.housekeeper.do(self.housekeeper.empty(name)):
             self._emptied.append(name)
         else:
-            await drop(self.server, name)
-
-
-async def create(server: EmbeddedPostgres, template: str) -> str:
-    """Creates a database as a copy of `template` and returns its name."""
-    name = f"test_{os.getpid()}_{next(_numbers)}"
-    connection = await asyncpg.connect(server.url())
-    try:
-        await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY wal_log')
-    finally:
-        await connection.close()
-    return name
-
-
-async def drop(server: EmbeddedPostgres, name: str) -> None:
-    """Drops a database, and whoever is still connected to it."""
-    connection = await asyncpg.connect(server.url())
-    try:
-        await connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-    finally:
-        await connection.close()
+            await self.housekeeper.do(self.housekeeper.drop(name))
 
 
 @pytest.fixture(scope="session")
@@ -82,36 +123,43 @@ def postgres() -> Iterator[EmbeddedPostgres]:
 
 
 @pytest.fixture(scope="session")
-def databases(postgres: EmbeddedPostgres) -> Databases:
+def housekeeper(postgres: EmbeddedPostgres) -> Iterator[Housekeeper]:
+    """Makes and drops databases."""
+    housekeeper = Housekeeper(postgres)
+    yield housekeeper
+    housekeeper.close()
+
+
+@pytest.fixture(scope="session")
+def databases(housekeeper: Housekeeper) -> Databases:
     """Migrates a template database once, and lends copies of it."""
 
     async def build() -> str:
-        name = await create(postgres, "template1")
+        name = await housekeeper.create("template1")
+        url = housekeeper.server.url(name)
         for schema, package in SCHEMAS.items():
-            await migrate(postgres.url(name), schema=schema, package=package)
-        connection = await asyncpg.connect(postgres.url(name))
+            await migrate(url, schema=schema, package=package)
+        connection = await asyncpg.connect(url)
         try:
             await connection.execute((Path(__file__).parent / "support" / "reuse.sql").read_text())
         finally:
             await connection.close()
         return name
 
-    # In a thread of its own, because the loop of a test may run already in this one.
-    with ThreadPoolExecutor(1) as executor:
-        return Databases(postgres, executor.submit(asyncio.run, build()).result())
+    return Databases(housekeeper, housekeeper.do_now(build()))
 
 
 @pytest.fixture
 async def database(databases: Databases) -> AsyncIterator[str]:
     """Lends a migrated database without rows to one test and returns its URL."""
     name = await databases.take()
-    yield databases.server.url(name)
+    yield databases.housekeeper.server.url(name)
     await databases.give_back(name)
 
 
 @pytest.fixture
-async def empty_database(postgres: EmbeddedPostgres) -> AsyncIterator[str]:
+async def empty_database(housekeeper: Housekeeper) -> AsyncIterator[str]:
     """Makes a database without any schema for one test and returns its URL."""
-    name = await create(postgres, "template1")
-    yield postgres.url(name)
-    await drop(postgres, name)
+    name = await housekeeper.do(housekeeper.create("template1"))
+    yield housekeeper.server.url(name)
+    await housekeeper.do(housekeeper.drop(name))
