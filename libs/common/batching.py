@@ -78,7 +78,7 @@ class Grouper(Generic[Item, Result]):
 
     @property
     def depth(self) -> int:
-        """How many items wait for the next group."""
+        """Number of items that wait for the next group."""
         return self._depth
 
     async def __aenter__(self) -> Self:

@@ -2,14 +2,14 @@
 
 A `ClicktraceError` is a canonical code, a stable UPPER_SNAKE reason, and a message that says what to do (AIP-193).
 Messages may change, reasons may not. How it looks on a wire is known elsewhere: gRPC in `libs.common.rpc.status`, HTTP
-in the gateway's `problems`.
+in `services.gateway.http.errors`.
 """
 
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# A message names this many faults; all of them are in the details.
+# A message names this many violations; all of them are in the details.
 _LISTED = 20
 _DATABASE_RETRY_SECONDS = 1.0
 
@@ -37,7 +37,7 @@ class Code(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One fault in one field of a request."""
+    """What is wrong with one field of a request."""
 
     field: str
     """The path of the field, as in `proxies[3].ip_port`."""
@@ -46,7 +46,7 @@ class Violation:
 
 
 class ClicktraceError(Exception):
-    """Something went wrong in a way that a caller can act on."""
+    """An error that a caller can act on."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class ClicktraceError(Exception):
 
 
 def invalid_request(violations: Sequence[Violation]) -> ClicktraceError:
-    """Returns the INVALID_ARGUMENT/INVALID_REQUEST error that names every faulty field at once."""
+    """Returns the INVALID_ARGUMENT/INVALID_REQUEST error that names every violation at once."""
     listed = "; ".join(f"{violation.field}: {violation.description}" for violation in violations[:_LISTED])
     if len(violations) > _LISTED:
         listed += f"; and {len(violations) - _LISTED} more"

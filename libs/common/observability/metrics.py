@@ -1,6 +1,6 @@
 """Metrics for Prometheus: what every service shares of them, and the port they are read from.
 
-A service keeps its own in its `observing` module. Prometheus' own format and OpenMetrics are both spoken; the latter
+A service keeps its own in its `metrics` module. Prometheus' own format and OpenMetrics are both spoken; the latter
 brings exemplars, so that a slow bucket on a dashboard leads to a trace of it.
 """
 
@@ -25,11 +25,11 @@ log = logs.get(__name__)
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0, 5.0, 10.0, 20.0, 40.0, 60.0)
-"""Buckets for what a visitor may wait for: from what we add to a chain, to the longest trace."""
+"""Histogram buckets in seconds, from what Clicktrace adds to a chain to the longest trace."""
 COUNTS = (1, 2, 3, 5, 8, 12, 20, 50, 100, 250)
-"""Buckets for how many."""
+"""Histogram buckets for counts."""
 OTHER = "OTHER"
-"""What stands for the label values of a family that is full."""
+"""Label value of the child that counts what a full family has no room for."""
 
 Family = TypeVar("Family", bound=MetricWrapperBase)
 
@@ -50,7 +50,7 @@ def job_failed(job: str) -> None:
 
 
 class Bounded(Generic[Family]):
-    """A family of metrics with at most so many children; what would be one more is counted as OTHER.
+    """A family of metrics with a limited number of children; what exceeds it is counted as OTHER.
 
     Labels come from what operators configured, but a mistake there, or a neighbour gone mad, must not fill the memory
     of this process and of Prometheus either. Children are kept at hand, because `labels` of the library
@@ -74,10 +74,10 @@ class Bounded(Generic[Family]):
 
 
 class BoundedGauges(Bounded[Gauge]):
-    """A family of gauges that shows what is true now."""
+    """A family of gauges that is replaced as a whole."""
 
     def replace(self, now: Iterable[tuple[Sequence[str], float]]) -> None:
-        """Sets the gauges of a family to what is true now; children that are not named any more go."""
+        """Sets every gauge of the family; removes children that are not named any more."""
         values = {tuple(labels): value for labels, value in now}
         for key in self._children.keys() - values.keys():
             self._family.remove(*key)
@@ -97,17 +97,17 @@ class BoundedGauges(Bounded[Gauge]):
 
 
 def exemplar() -> dict[str, str] | None:
-    """Returns what leads from an observation to the trace that runs now; None if that one is not recorded."""
+    """Returns the exemplar labels of the current trace; None if it is not sampled."""
     context = trace.get_current_span().get_span_context()
     return {"trace_id": trace.format_trace_id(context.trace_id)} if context.trace_flags.sampled else None
 
 
 class HasDepth(Protocol):
-    """Something that things wait in."""
+    """A queue whose length can be read."""
 
     @property
     def depth(self) -> int:
-        """How many wait."""
+        """Number of waiting items."""
         ...
 
 
@@ -151,21 +151,21 @@ class Group:
     """The metrics of one queue whose items travel in groups."""
 
     def __init__(self, name: str, queue: HasDepth) -> None:
-        """Names a queue; it is watched between `open` and `close`."""
+        """Names a queue, whose depth is reported between `open` and `close`."""
         self._name = name
         self._queue = queue
         self._sizes = _GROUP_SIZE.of(name)
 
     def open(self) -> None:
-        """Begins to report the depth."""
+        """Starts to report the depth."""
         _queues.add(self._name, self._queue)
 
     def close(self) -> None:
-        """Reports the depth no more."""
+        """Stops reporting the depth."""
         _queues.remove(self._queue)
 
     def ran(self, size: int) -> None:
-        """Counts a group."""
+        """Records a group that has run."""
         self._sizes.observe(size)
 
 

@@ -12,7 +12,7 @@ from opentelemetry.trace import Span, SpanContext, SpanKind, Status, StatusCode
 _tracer = trace.get_tracer(__name__)
 
 root_to_be: ContextVar[SpanContext | None] = ContextVar("root_to_be", default=None)
-"""What the span that is being started is to be called; read by the id generator of `telemetry`."""
+"""Identity of the root span that is being started; the id generator of `telemetry` reads it."""
 
 
 def context_of(identity: str) -> SpanContext:

@@ -34,7 +34,7 @@ class Telemetry:
     """Owns the tracer provider of this process."""
 
     def __init__(self, export: "tuple[TracerProvider, _Books] | None") -> None:
-        """Holds a provider and what it counts, or none if nothing is exported."""
+        """Holds a provider and its counts; None if nothing is exported."""
         self._export = export
 
     async def shutdown(self) -> None:
@@ -69,7 +69,7 @@ class _Books:
         self._lock = threading.Lock()
 
     def admits(self) -> bool:
-        """Says whether there is room for another span, and takes it; one without room is lost."""
+        """Reserves room for one span; returns whether there was any. A span without room is counted as lost."""
         with self._lock:
             admitted = self._waiting < self._room and not self._closed
             self._waiting += admitted
@@ -78,13 +78,13 @@ class _Books:
         return admitted
 
     def sends(self, count: int) -> None:
-        """Spans have left the queue."""
+        """Records that spans have left the queue."""
         with self._lock:
             self._waiting -= count
             self._sending += count
 
     def sent(self, count: int, *, arrived: bool) -> None:
-        """Spans have been taken by the collector, or not."""
+        """Records whether the collector has accepted spans."""
         with self._lock:
             self._sending -= count
             if arrived or self._closed:
@@ -92,7 +92,7 @@ class _Books:
         DROPPED.inc(count)
 
     def close(self) -> int:
-        """Gives up all that have not arrived, and returns how many spans that are."""
+        """Counts every span that has not arrived as lost; returns their number."""
         with self._lock:
             lost = 0 if self._closed else self._waiting + self._sending
             self._closed = True
@@ -101,19 +101,19 @@ class _Books:
 
 
 class _Admitting(SpanProcessor):
-    """Hands on the spans that there is room for. The batch processor drops what is too much without a word."""
+    """Passes on the spans that there is room for, because the batch processor drops the others silently."""
 
     def __init__(self, inner: SpanProcessor, books: _Books) -> None:
         self._inner = inner
         self._books = books
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Takes a span that has ended; never waits."""
+        """Receives a span that has ended. Does not block."""
         if span.context is not None and span.context.trace_flags.sampled and self._books.admits():
             self._inner.on_end(span)
 
     def shutdown(self) -> None:
-        """Sends what is left."""
+        """Sends the remaining spans."""
         self._inner.shutdown()
 
 
@@ -135,12 +135,12 @@ class _Reporting(SpanExporter):
         return result
 
     def shutdown(self) -> None:
-        """Gives up what is being sent."""
+        """Abandons the batch that is being sent."""
         self._exporter.shutdown()
 
 
 class _Ids(RandomIdGenerator):
-    """Random ids, but for the roots that `spans` names."""
+    """Generates random ids, except for the roots that `spans` names."""
 
     def generate_trace_id(self) -> int:
         """Returns the id of a trace that begins."""

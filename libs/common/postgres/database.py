@@ -14,7 +14,7 @@ from libs.common.errors import database_unavailable
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 LentConnection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
-"""One that goes back to its pool."""
+"""A connection that returns to its pool."""
 
 _tracer = trace.get_tracer(__name__)
 

@@ -1,4 +1,4 @@
-"""What a failure of PostgreSQL means to callers: it passes with time, or the statement is to blame."""
+"""Tells failures of PostgreSQL that pass from those that are the statement's own."""
 
 import asyncpg
 
@@ -22,7 +22,7 @@ def unavailable(error: BaseException) -> ClicktraceError:
 
 
 def translated(error: Exception) -> ClicktraceError:
-    """Returns the error that callers see for one of `FAILURES`; raises those again that are the statement's fault."""
+    """Returns the error that callers see for one of `FAILURES`; re-raises it if the statement is to blame."""
     if isinstance(error, asyncpg.PostgresError) and not (error.sqlstate or "").startswith(_PASSING):
         raise error
     return unavailable(error)

@@ -43,7 +43,7 @@ class FunctionSet:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What the table `functions` says."""
+    """What the table `functions` records."""
 
     version: int
     """The version of the set that was applied; 0 if none was."""

@@ -1,4 +1,4 @@
-"""PostgreSQL's LISTEN: being told of changes at once, whoever made them."""
+"""PostgreSQL's LISTEN: receives notifications of changes as they are committed."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -26,7 +26,7 @@ class Notification:
 
 
 MISSED = Notification("", "")
-"""Says that messages may have been missed: whoever follows looks for itself."""
+"""Messages may have been missed: the follower has to look for itself."""
 
 Handler: TypeAlias = Callable[[Notification], Awaitable[None]]
 
@@ -70,7 +70,7 @@ async def follow(url: str, channels: Sequence[str], handle: Handler, *, applicat
 
 
 async def _hear(connection: database.Connection, channels: Sequence[str], handle: Handler) -> str:
-    """Hands on messages until the connection is lost; returns what became of it."""
+    """Passes messages on until the connection is lost; returns why it was lost."""
     inbox: asyncio.Queue[Notification | None] = asyncio.Queue()
 
     def deliver(_connection: object, _pid: int, channel: str, payload: object) -> None:

@@ -30,7 +30,7 @@ _FILE = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 
 
 class MigrationError(ClicktraceError):
-    """The schema that a build needs and the database do not agree."""
+    """The database does not have the schema that this build needs."""
 
     def __init__(self, message: str) -> None:
         """FAILED_PRECONDITION/MIGRATION_FAILED with a message that says what to do."""
@@ -149,7 +149,7 @@ async def check(pool: Pool, *, schema: str, package: str) -> None:
 
 
 async def _apply(connection: Connection, schema: str, migration: Migration) -> bool:
-    """Applies one file unless that was done before, and tells whether it was done now."""
+    """Applies one file unless it was applied before; returns whether it was applied now."""
     async with _locked(connection, schema):
         known = await connection.fetchval(
             f'SELECT checksum FROM "{schema}".migrations WHERE version = $1',  # noqa: S608 - ours

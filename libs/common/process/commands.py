@@ -1,4 +1,4 @@
-"""How the program of a service starts: its command, its settings, its log, and what is said of a failure."""
+"""Starts a service: chooses the command, reads the settings, sets the log up, and reports a failure."""
 
 import importlib
 import sys
@@ -33,6 +33,6 @@ def run(
     try:
         lifecycle.run(lambda stop: command(config, stop))
     except (OSError, ClicktraceError) as error:
-        log.error("process.failed", command=name, error=type(error).__name__, detail=str(error))  # noqa: TRY400 - no fault of ours
+        log.error("process.failed", command=name, error=type(error).__name__, detail=str(error))  # noqa: TRY400 - not a bug
         return 1
     return 0

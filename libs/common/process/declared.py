@@ -56,7 +56,7 @@ class Setting:
 
     @property
     def is_secret(self) -> bool:
-        """Whether its value may never be shown."""
+        """Whether its value must never be shown."""
         return self.kind in _SECRET
 
     @property
@@ -82,7 +82,7 @@ class Setting:
 
     @property
     def unit(self) -> str:
-        """What its number counts or measures; empty if it is none."""
+        """The unit of its number; empty if it is no number."""
         unit = self._extra(Unit)
         return unit.name if unit else ""
 
@@ -153,7 +153,7 @@ class Setting:
 
     @property
     def if_empty(self) -> Any:
-        """What an empty value stands for; LookupError if it is a fault."""
+        """The meaning of an empty value; LookupError if it is refused."""
         written = self._extra(Written)
         if written and written.may_be_empty:
             return ""

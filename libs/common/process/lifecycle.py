@@ -14,7 +14,7 @@ log = logs.get(__name__)
 
 
 def tune_garbage_collection() -> None:
-    """Makes collections rare, once a process is ready: what is there by now stays, and little is left in cycles later.
+    """Makes garbage collections rare once a process is ready: what exists by now stays, and cycles are few later.
 
     Saves 5 % of the CPU of a walk and as much of a click, measured.
     """

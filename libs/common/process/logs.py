@@ -18,7 +18,7 @@ _about: ContextVar[Mapping[str, str]] = ContextVar("about")
 
 
 def _add_about(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Adds what the work at hand is about. structlog's own way looks through every context variable for each line."""
+    """Adds the pairs of `about`. structlog's own way looks through every context variable for each line."""
     pairs = _about.get(None)
     return {**pairs, **event} if pairs else event
 
@@ -33,7 +33,7 @@ def _add_trace(_logger: WrappedLogger, _method: str, event: EventDict) -> EventD
 
 
 def _drop_trace(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Leaves ids out where a person reads along; the JSON form has them."""
+    """Drops the ids where a person reads; the JSON form has them."""
     for name in ("trace_id", "span_id", "service", "logger"):
         event.pop(name, None)
     return event
@@ -106,7 +106,7 @@ def _render_json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
 
 
 def _encode(_logger: WrappedLogger, _method: str, line: Any) -> bytes:
-    """Turns a rendered line into what is written."""
+    """Encodes a rendered line."""
     return str(line).encode("utf-8", "backslashreplace")
 
 
@@ -121,7 +121,7 @@ def _leave_out_what_no_line_shows() -> None:
 
 @contextmanager
 def about(**pairs: str) -> Iterator[None]:
-    """Adds pairs to everything that is logged inside the block, and in the tasks that are begun there."""
+    """Adds pairs to every event that is logged inside the block, and in tasks that are started there."""
     token = _about.set({**_about.get({}), **pairs})
     try:
         yield

@@ -26,12 +26,12 @@ def read_profiles(overrides: Path | None = None) -> Mapping[str, Profile]:
             next(overrides.iterdir(), None)
         except (OSError, UnicodeDecodeError) as error:
             raise ProfileError(f"cannot read the profiles in {overrides} ({type(error).__name__})") from None
-    profiles, faults = {}, []
+    profiles, problems = {}, []
     for name, text in sorted(texts.items()):
         try:
             profiles[name] = parse(text)
         except ProfileError as error:
-            faults.append(f"{name}{_SUFFIX}: {error.message}")
-    if faults:
-        raise ProfileError("\n".join(faults))
+            problems.append(f"{name}{_SUFFIX}: {error.message}")
+    if problems:
+        raise ProfileError("\n".join(problems))
     return profiles

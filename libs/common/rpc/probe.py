@@ -1,4 +1,4 @@
-"""Asks a server of ours how it is: `python -m libs.common.rpc.probe HOST:PORT [liveness|readiness]`.
+"""Asks one of our servers for its health: `python -m libs.common.rpc.probe HOST:PORT [liveness|readiness]`.
 
 For containers without a shell, where nothing else can ask. Kubernetes asks by itself (native gRPC probes).
 """

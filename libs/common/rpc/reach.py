@@ -1,4 +1,4 @@
-"""Whether there is anybody behind a channel, and patience while replicas come and go."""
+"""Waits for a channel that has lost its last replica to reconnect."""
 
 import asyncio
 import math
@@ -7,7 +7,7 @@ import grpc
 from grpc import aio
 
 # A channel looks for a replica that was away at least this often (`grpc.max_reconnect_backoff_ms`, with its jitter), so
-# after twice that nobody is there, and further waiting is in vain.
+# after twice that time there is no replica, and waiting longer does not help.
 _PATIENCE = 2.5
 
 

@@ -58,14 +58,14 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Security:
-    """How a server knows who calls."""
+    """Certificates of a server, and how it recognises operators."""
 
     files: tls.Files
-    """Our certificate, and the authority that callers must have theirs from."""
+    """Our certificate, and the authority that must have signed those of callers."""
     operators: Collection[str] = ()
     """The identities of operators."""
     token: str = field(default="", repr=False)
-    """What makes any caller with a certificate an operator; nothing if empty."""
+    """Operator token: any caller with a certificate that sends it is an operator; disabled if empty."""
 
 
 class Server:
@@ -133,7 +133,7 @@ class Server:
         return self
 
     def _bound(self, address: Address, services: Sequence[Service], *, reflected: bool) -> tuple[aio.Server, int]:
-        """Makes a server of some of the services, and tells the port it is bound to."""
+        """Creates a server of some of the services; returns it with the port that is bound."""
         admission = _Admission(services, self._security)
         server = aio.server(interceptors=[_Wrapping(self._calls, admission)], options=_OPTIONS)
         for service in services:
@@ -208,7 +208,7 @@ class _Calls:
 
 
 class _Admission:
-    """Lets a call through to its handler if its caller may make it."""
+    """Admits a call if its caller may make it."""
 
     def __init__(self, services: Sequence[Service], security: Security | None) -> None:
         self._services = {service.full_name: service for service in services}

@@ -10,14 +10,14 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def to_duration(seconds: float) -> Duration:
-    """Returns a Duration of that many seconds."""
+    """Returns a Duration of `seconds`."""
     nanos = round(seconds * _NANOS)
     sign = -1 if nanos < 0 else 1
     return Duration(seconds=sign * (abs(nanos) // _NANOS), nanos=sign * (abs(nanos) % _NANOS))
 
 
 def put(duration: Duration, seconds: float) -> None:
-    """Makes a Duration say that many seconds, 0 or more; in place, which is how a field of a message is set fastest."""
+    """Sets a Duration to a number of seconds, 0 or more, in place: the fastest way to set a field of a message."""
     duration.seconds, duration.nanos = divmod(round(seconds * _NANOS), _NANOS)
 
 
@@ -34,7 +34,7 @@ def to_timestamp(moment: datetime) -> Timestamp:
 
 
 def put_moment(timestamp: Timestamp, moment: datetime) -> None:
-    """Makes a Timestamp say an aware datetime; in place, which is how a field of a message is set fastest."""
+    """Sets a Timestamp to an aware datetime, in place: the fastest way to set a field of a message."""
     since = moment - _EPOCH
     timestamp.seconds = since.days * 86_400 + since.seconds
     timestamp.nanos = since.microseconds * 1000

@@ -27,14 +27,14 @@ class TlsError(OSError):
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """What one reading of the files gave."""
+    """The contents of the files at one moment."""
 
     certificate: bytes
-    """Our certificate, and those between it and the authority."""
+    """Our certificate, followed by the intermediate ones."""
     key: bytes
     """The key of our certificate."""
     authority: bytes
-    """The certificates whose word is taken for others."""
+    """The trusted authorities."""
 
     def __repr__(self) -> str:
         return "Material()"
@@ -44,7 +44,7 @@ class Files:
     """The certificate files of one directory; may be used from any thread."""
 
     def __init__(self, directory: Path) -> None:
-        """Reads the files; TlsError if one is missing, is none, or does not fit the others."""
+        """Reads the files; TlsError if one is missing or malformed, or does not match the others."""
         self._directory = directory
         self._lock = threading.Lock()
         self._seen: _Signature = ()
@@ -53,7 +53,7 @@ class Files:
 
     @property
     def material(self) -> Material:
-        """What the files hold now, or, while that is of no use, what they held before."""
+        """The present contents of the files, or the last valid ones while the present ones are not usable."""
         with self._lock:
             try:
                 if self._signature() != self._seen:
@@ -81,15 +81,15 @@ class Files:
                 material = Material(*((self._directory / name).read_bytes() for name in _NAMES))
             except OSError as error:
                 raise TlsError(f"{error.filename}: {error.strerror}") from None
-            fault = self._fault(material)
+            problem = self._problem(material)
             if self._signature() == before:
-                if fault:
-                    raise TlsError(fault)
+                if problem:
+                    raise TlsError(problem)
                 return material
         raise TlsError(f"{self._directory}: the files keep changing")
 
-    def _fault(self, material: Material) -> str:
-        """Says what is wrong with the files; nothing if they are fine. Their content appears in no message."""
+    def _problem(self, material: Material) -> str:
+        """Returns what is wrong with the files, without their contents; empty if they are usable."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         try:
             # An encrypted key must fail here, not ask for its password on a terminal.

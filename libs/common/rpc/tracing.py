@@ -18,8 +18,8 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 _tracer = trace.get_tracer(__name__)
 
-# The codes that are the server's own fault; the others are answers, and no error on the server's side.
-_SERVER_FAULTS = frozenset(
+# The codes that mean a failure of the server; the others are answers, and no error on the server's side.
+_SERVER_FAILURES = frozenset(
     {
         grpc.StatusCode.UNKNOWN,
         grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -77,7 +77,7 @@ class _ServerSpan:
         detach(self._token)
         if self._span.is_recording():
             code = _outcome(error, self._context)
-            _finish(self._span, code, failed=code in _SERVER_FAULTS)
+            _finish(self._span, code, failed=code in _SERVER_FAILURES)
         self._span.end()
 
 
