@@ -6,7 +6,7 @@ BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run load test test-fast test-peers test-chaos bench-pool bench-click soak bench-tracer bench-capacity bench-console screenshots provision images wheels k8s-check k8s-rules check format proto proto-check proto-image schema lock \
+.PHONY: help run load test test-fast test-peers test-chaos bench-pool bench-click soak bench-tracer bench-capacity bench-console bench-start screenshots provision images wheels k8s-check k8s-rules check format proto proto-check proto-image schema lock \
 	bootstrap bootstrap-dev bootstrap-bench clean
 
 help: ## Shows this list.
@@ -52,6 +52,9 @@ bench-click: bootstrap-dev ## Measures what a click costs beside a bare walk and
 
 bench-console: bootstrap-dev ## Measures the console's page with 10,000 IPs and 200 clicks a second, in Chromium.
 	@$(BIN)/python -m bench.console $(ARGS)
+
+bench-start: bootstrap-dev ## Measures how long make run takes to its first answered click.
+	@$(BIN)/python -m bench.start $(ARGS)
 
 screenshots: bootstrap-dev ## Takes the screenshots of docs/images from the running system, with Chromium.
 	@$(BIN)/python -m tests.screenshots

@@ -110,6 +110,16 @@ class Soak:
 
 
 @dataclass(frozen=True)
+class Start:
+    """`bench.start`."""
+
+    directories: int
+    """State directories, each of them new once."""
+    starts: int
+    """How often each of them is started in again."""
+
+
+@dataclass(frozen=True)
 class Sizes:
     """The sizes of all benchmarks."""
 
@@ -120,6 +130,7 @@ class Sizes:
     capacity: Capacity
     console: Console
     soak: Soak
+    start: Start
 
 
 FULL = Sizes(
@@ -154,6 +165,7 @@ FULL = Sizes(
     capacity=Capacity(ips=100_000, seconds=4.0, warm_seconds=0.5, groups=(16, 64, 256), click_groups=(16, 64, 200)),
     console=Console(ips=10_000, clicks=200, seconds=20),
     soak=Soak(seconds=600.0, rate=None, restarted=2, rounds=None),
+    start=Start(directories=5, starts=2),
 )
 
 SMOKE = Sizes(
@@ -187,4 +199,5 @@ SMOKE = Sizes(
     capacity=Capacity(ips=500, seconds=0.2, warm_seconds=0.05, groups=(4, 16), click_groups=(4, 16)),
     console=Console(ips=200, clicks=50, seconds=2),
     soak=Soak(seconds=3.0, rate=10.0, restarted=1, rounds=1),
+    start=Start(directories=1, starts=1),
 )

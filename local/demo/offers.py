@@ -18,6 +18,7 @@ from urllib.parse import quote
 from aiohttp import web
 
 from local.demo import landing
+from local.demo.names import ENTRANCE, entrance_path, tracking_url
 
 LANDING_HOST = "shop.demo.localhost"
 _LANDING_PATH = "/landing"
@@ -94,28 +95,23 @@ def chains(slow_hop: float = 4.5) -> dict[str, Sequence[Step]]:
     slow = moved(302)
     return {
         "demo": (
-            Step("ads.demo.localhost", "/go/demo", moved(302)),
+            Step(ENTRANCE, entrance_path("demo"), moved(302)),
             Step("click.tracknet.localhost", "/c", set_cookie),
             Step("click.tracknet.localhost", "/c/check", need_cookie),
             Step("geo.router.localhost", "/route", refresh_header, adds=("exit_ip",)),
             Step("hop.partner.localhost", "/out", meta_refresh, adds=("clickid",)),
         ),
         "demo-slow": (
-            Step("ads.demo.localhost", "/go/demo-slow", slow, delay=slow_hop),
+            Step(ENTRANCE, entrance_path("demo-slow"), slow, delay=slow_hop),
             Step("click.tracknet.localhost", "/slow", slow, delay=slow_hop),
             Step("geo.router.localhost", "/slow", slow, adds=("exit_ip", "clickid"), delay=slow_hop),
         ),
         "demo-broken": (
-            Step("ads.demo.localhost", "/go/demo-broken", moved(302)),
+            Step(ENTRANCE, entrance_path("demo-broken"), moved(302)),
             Step("click.tracknet.localhost", "/broken", moved(302)),
             Step("hop.partner.localhost", "/broken", hang_up),
         ),
     }
-
-
-def tracking_url(offer: str, port: int) -> str:
-    """Returns where the chain of an offer starts."""
-    return f"http://ads.demo.localhost:{port}/go/{offer}"
 
 
 class Network:

@@ -9,9 +9,9 @@ from clicktrace.pool.v1 import pool_pb2, pool_pb2_grpc
 from libs.common.rpc import tls
 from libs.common.rpc.client import channel
 from libs.common.rpc.status import from_rpc_error
-from local.demo import offers
 from local.demo.addresses import proxy_address
 from local.demo.credentials import PROVIDER
+from local.demo.names import OFFERS, tracking_url
 from local.errors import LocalError
 
 _COUNTRIES = ("us", "gb", "ca", "au", "de")
@@ -69,8 +69,8 @@ async def create_offers(gateway: str, *, demo_port: int, token: str = "", files:
     created: list[str] = []
     async with channel(gateway, files=files) as open_channel:
         stub = gateway_pb2_grpc.OfferAdminStub(open_channel)
-        for name in offers.chains():
-            url = offers.tracking_url(name, demo_port)
+        for name in OFFERS:
+            url = tracking_url(name, demo_port)
             try:
                 if await _create(stub, gateway_pb2.Offer(name=name, tracking_url=url), _operator(token)):
                     created.append(name)

@@ -36,12 +36,15 @@ LARGEST_PACKET = 1 << 20
 def main(arguments: Sequence[str]) -> None:
     """Serves until the other end is closed; returns in each child, once that has become its program's process."""
     control = socket.socket(fileno=int(arguments[0]))
+    # Collections while modules load find nothing, and take a tenth of the time.
+    gc.disable()
     for name in arguments[1:]:
         importlib.import_module(name)
     # What is loaded now is never collected, so that no collection in a child copies its pages.
     gc.freeze()
     request = _Server(control).serve()
     if request is not None:
+        gc.enable()
         _run(request)
 
 

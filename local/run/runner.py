@@ -1,6 +1,7 @@
 """One run from the first check to the last process: starts what can start, in parallel, and ends it in order."""
 
 import asyncio
+import importlib
 import os
 import signal
 import time
@@ -104,14 +105,18 @@ class _Run:
             await self._step("certificates", self._certify)
         await self._supervisor.load(plan.MODULES, options.environment)
         async with asyncio.TaskGroup() as group:
-            # What needs no database loads while the database starts; the services wait for what they need to be ready.
+            # What needs no database loads while the database starts. The gateway is last: who gets an answer from it
+            # finds the others there.
             tracer = group.create_task(self._launch("tracer", plan.tracer(options, self._places)))
             demo = group.create_task(self._launch("demo world", plan.demo(options, secret, proxies)))
             database_url = await self._step("postgres", self._database)
+            # Loaded while the fork server loads: the first start of PostgreSQL needs the other core for itself.
+            clients = group.create_task(asyncio.to_thread(importlib.import_module, "local.demo.provision"))
             pool_schema = group.create_task(self._migrate("pool_manager", database_url))
             click_schema = group.create_task(self._migrate("gateway", database_url))
             await pool_schema
             await self._launch("pool_manager", plan.pool_manager(options, self._places, database_url))
+            await clients
             provisioning = group.create_task(self._provision())
             await asyncio.gather(click_schema, tracer, demo)
             await self._launch("gateway", plan.gateway(options, self._places, database_url))

@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from local.demo import offers
+from local.demo.names import tracking_url
 from local.demo.proxy import Credentials, Listener, http_proxy
 from tests.integration.local.demo.test_proxy import BASIC, resolve
 
@@ -89,7 +90,7 @@ async def test_the_demo_chain_has_every_kind_of_hop_and_ends_with_a_clickid(
 ) -> None:
     async with proxy(SOURCES[0]) as listener:
         walker = Walker(session, listener)
-        landing = await walker.walk(offers.tracking_url("demo", port) + "?gclid=a%20b+c&x")
+        landing = await walker.walk(tracking_url("demo", port) + "?gclid=a%20b+c&x")
     assert walker.statuses == [302, 302, 307, 200, 200, 200]
     assert walker.kinds == ["location", "location", "location", "refresh", "meta"]
     assert landing.startswith(
@@ -104,7 +105,7 @@ async def test_every_walk_gets_its_own_clickid_and_its_own_exit_address(
     landings = []
     for source in SOURCES:
         async with proxy(source) as listener:
-            landings.append(parameters(await Walker(session, listener).walk(offers.tracking_url("demo", port))))
+            landings.append(parameters(await Walker(session, listener).walk(tracking_url("demo", port))))
     assert [landing["exit_ip"] for landing in landings] == list(SOURCES)
     assert landings[0]["clickid"] != landings[1]["clickid"]
 
@@ -112,13 +113,13 @@ async def test_every_walk_gets_its_own_clickid_and_its_own_exit_address(
 async def test_without_the_cookie_the_chain_is_a_dead_end(port: int, session: aiohttp.ClientSession) -> None:
     async with proxy(SOURCES[0]) as listener:
         walker = Walker(session, listener, keeps_cookies=False)
-        await walker.walk(offers.tracking_url("demo", port))
+        await walker.walk(tracking_url("demo", port))
     assert walker.statuses == [302, 302, 403]
 
 
 async def test_the_landing_page_tells_who_walked_from_who_visits(port: int, session: aiohttp.ClientSession) -> None:
     async with proxy(SOURCES[0]) as walking, proxy(SOURCES[1]) as visiting:
-        landing = await Walker(session, walking).walk(offers.tracking_url("demo", port))
+        landing = await Walker(session, walking).walk(tracking_url("demo", port))
         visitor = Walker(session, visiting)
         await visitor.walk(landing)
     assert visitor.statuses == [200]
@@ -139,7 +140,7 @@ async def test_the_landing_page_runs_nothing_of_what_it_shows(port: int, session
 async def test_the_slow_chain_takes_three_delays(port: int, session: aiohttp.ClientSession) -> None:
     async with proxy(SOURCES[0]) as listener:
         walker = Walker(session, listener)
-        landing = await walker.walk(offers.tracking_url("demo-slow", port) + "?gclid=1")
+        landing = await walker.walk(tracking_url("demo-slow", port) + "?gclid=1")
     assert walker.statuses == [302, 302, 302, 200]
     assert list(parameters(landing)) == ["gclid", "exit_ip", "clickid"]
 
@@ -154,7 +155,7 @@ async def test_the_broken_chain_breaks_off_after_two_hops(port: int, session: ai
     async with proxy(SOURCES[0]) as listener:
         walker = Walker(session, listener)
         with pytest.raises(aiohttp.ClientConnectionError):
-            await walker.walk(offers.tracking_url("demo-broken", port))
+            await walker.walk(tracking_url("demo-broken", port))
     assert walker.statuses == [302, 302]
     assert walker.url.startswith("http://hop.partner.localhost:")
 

@@ -1,18 +1,22 @@
 """A job that raises comes back; one that keeps raising is told of, until it has run for a while."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
+from structlog.testing import capture_logs
 
 from libs.common.process import supervisor
 from libs.common.process.supervisor import Supervisor
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(supervisor, "_FIRST_PAUSE_SECONDS", 0.001)
     monkeypatch.setattr(supervisor, "_LONGEST_PAUSE_SECONDS", 0.002)
+    # Tracebacks as structlog draws them by itself take longer than all that these tests wait for.
+    with capture_logs():
+        yield
 
 
 class Job:
