@@ -70,7 +70,7 @@ _CLOSE_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The ports that are bound."""
+    """The bound ports."""
 
     public: int
     internal: int
@@ -79,7 +79,7 @@ class Ports:
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """The channels to the services around."""
+    """Channels to the other services."""
 
     pool: aio.Channel
     pool_admin: aio.Channel

@@ -178,7 +178,7 @@ def maintained() -> None:
 
 
 def watch(*, waiting: Callable[[], int], running: Callable[[], int], unreadable: Callable[[], int]) -> None:
-    """Registers what Prometheus reads when it asks; sets the time of the last maintenance to now."""
+    """Registers gauges that are read at each scrape; sets the time of the last maintenance to now."""
     _WAITING.set_function(waiting)
     _RUNNING.set_function(running)
     _UNREADABLE.set_function(unreadable)

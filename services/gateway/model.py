@@ -1,4 +1,4 @@
-"""What the gateway talks about: offers, clicks, walks, and the record of what was decided.
+"""The types of the gateway: offers, clicks, walks, and the record of what was decided.
 
 What every click makes anew is a named tuple: as frozen as a dataclass, and made and changed in a third of the time.
 """
@@ -14,7 +14,7 @@ from annotated_types import Interval
 from libs.common.enums import OpenEnum
 
 USUAL_IDENTITY_PARAMS = ("gclid", "gbraid", "wbraid", "fbclid", "msclkid", "ttclid")
-"""The click identifiers of the large ad networks; an offer that names no others is joined by these."""
+"""The click identifiers of the large ad networks: the identity parameters of an offer that names no others."""
 
 MAX_WAIT_SECONDS = (0.1, 60.0)
 """The range of `Offer.max_wait`, in seconds."""
@@ -22,7 +22,7 @@ JOIN_WINDOW_SECONDS = (0.0, 86_400.0)
 """The range of `Offer.join_window`, in seconds."""
 DEFAULT_JOIN_WINDOW_SECONDS = 3_600.0
 TURNED_AWAY = ("TRACER_BUSY", "SHUTTING_DOWN")
-"""The reasons with which a tracer turns a call away before it does anything, so that another one may be asked."""
+"""The reasons with which a tracer refuses a call before it does anything, so that another one may be asked."""
 ERROR_STATUS = (400, 599)
 """The range of `Offer.landing_statuses`."""
 WEIGHT = (1, 1_000)
@@ -60,14 +60,14 @@ class BlockedLanding(enum.StrEnum):
 
 
 class UserAgentPolicy(enum.StrEnum):
-    """What the tracer says of itself to the origins."""
+    """The User-Agent that the tracer sends to origins."""
 
     TRACER = "TRACER"
     VISITOR = "VISITOR"
 
 
 class ClickStatus(OpenEnum):
-    """How far a click is."""
+    """The state of a click."""
 
     PENDING = "PENDING"
     TRACING = "TRACING"
@@ -78,7 +78,7 @@ class ClickStatus(OpenEnum):
 
 
 class Answer(OpenEnum):
-    """What a visitor was answered with."""
+    """The kind of answer that a visitor got."""
 
     LANDING = "LANDING"
     FALLBACK = "FALLBACK"
@@ -105,7 +105,7 @@ class Outcome(OpenEnum):
 
 
 class Blame(OpenEnum):
-    """Whose fault the end of a walk was."""
+    """Who made a walk fail, by evidence."""
 
     PROXY = "PROXY"
     TARGET = "TARGET"
@@ -187,7 +187,7 @@ class ParameterSource(NamedTuple):
 
 
 class Click(NamedTuple):
-    """What a request says."""
+    """A click as its request describes it."""
 
     click_id: str
     offer: str
@@ -224,19 +224,19 @@ class Proxy:
 
 
 class LeaseWanted(NamedTuple):
-    """What is asked of the pool."""
+    """A request for a lease."""
 
     request_id: str
     country: str
     offer: str
     wait: float
-    """How long the pool may keep the caller waiting for an IP, in seconds."""
+    """Seconds that the request may wait for an IP."""
     click_id: str = ""
     """The click that the IP is for."""
 
 
 class TraceJob(NamedTuple):
-    """What is asked of the tracer. Times are in seconds."""
+    """A request for a walk. Times are in seconds."""
 
     trace_id: str
     url: str
@@ -322,7 +322,7 @@ class ClickRecord(NamedTuple):
     status: ClickStatus
     start_time: datetime
     give_up_time: datetime
-    """When a record that is still unfinished means that its gateway died."""
+    """After this time, an unfinished record means that its gateway died."""
     inbound_query: str
     answer: Answer | None = None
     reason: str = ""
@@ -338,11 +338,11 @@ class ClickRecord(NamedTuple):
     joined_click_id: str = ""
     otel_trace_id: str = ""
     visitor_address: str = ""
-    """What may be kept of the visitor's address."""
+    """The visitor's address, as reduced by `PersonalData`."""
     user_agent: str = ""
-    """What may be kept of the visitor's User-Agent."""
+    """The visitor's User-Agent, as reduced by `PersonalData`."""
     webhook_url: str = ""
-    """Where this record is to be sent; empty unless it tells of a late result."""
+    """The webhook for a late result; empty for every other record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,7 +364,7 @@ class Delivery:
     offer: str
     url: str
     attempts: int
-    """How many times it was sent, this one included."""
+    """Number of attempts, this one included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,14 +376,14 @@ class Undelivered:
     url: str
     attempts: int
     dead: bool
-    """Whether it was given up."""
+    """Whether it is a dead letter."""
     last_error: str
     due_time: datetime
     create_time: datetime
 
 
 class Decision(NamedTuple):
-    """What a visitor is answered with."""
+    """The answer to a visitor."""
 
     click_id: str
     answer: Answer

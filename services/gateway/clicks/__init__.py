@@ -1,1 +1,1 @@
-"""What becomes of a click: admission, trace, answer, record. Never generated code, SQL or HTTP."""
+"""Serves clicks: admission, trace, answer, record. Never generated code, SQL or HTTP."""

@@ -29,10 +29,10 @@ class LeadStore(Protocol):
 
 
 class ClickReader(Protocol):
-    """Reads records."""
+    """Reads click records."""
 
     async def get(self, click_id: str) -> ClickRecord | None:
-        """Returns one click, whole; None if there is none."""
+        """Returns the whole record of a click; None if there is none."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""Which clicks are the same click."""
+"""Click identities: which clicks are the same click."""
 
 import hashlib
 from collections.abc import Sequence

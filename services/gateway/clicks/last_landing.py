@@ -1,4 +1,4 @@
-"""Where the last good chains of each offer ended, without what belongs to one visitor."""
+"""Last landing pages of each offer, without the parameters that belong to one visitor."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -13,18 +13,18 @@ log = logs.get(__name__)
 
 
 class Offers(Protocol):
-    """Knows all offers."""
+    """Lists offers."""
 
     def all(self) -> Sequence[Offer]:
-        """Returns them."""
+        """Returns all offers."""
         ...
 
 
 class LandingReader(Protocol):
-    """The click log."""
+    """Reads the click log."""
 
     async def recent_landings(self, offers: Sequence[str]) -> Sequence[tuple[str, str]]:
-        """Returns offers and the URLs of their last two landings, the older first."""
+        """Returns pairs of an offer and a landing URL: the last two of each offer, the older first."""
         ...
 
 
@@ -32,17 +32,17 @@ class LastLandings:
     """Remembers the last two landing pages of each offer; what they share belongs to no visitor."""
 
     def __init__(self) -> None:
-        """Begins without any."""
+        """Starts empty; `refresh` fills it."""
         self._last: dict[str, tuple[str, str]] = {}
 
     async def refresh(self, clicks: LandingReader, offers: Offers) -> None:
-        """Reads from the log what all gateways have found, for offers that want it. Raises as the log does."""
+        """Reads the landings of all gateways from the log, for offers with LAST_LANDING. Raises what the log raises."""
         wanted = [offer.name for offer in offers.all() if offer.fallback_policy is FallbackPolicy.LAST_LANDING]
         if wanted:
             self._load(await clicks.recent_landings(wanted))
 
     async def run(self, clicks: LandingReader, offers: Offers, *, every: float) -> None:
-        """Refreshes every so many seconds, for ever."""
+        """Refreshes every `every` seconds until it is cancelled."""
         while True:
             await asyncio.sleep(every)
             try:
@@ -57,7 +57,7 @@ class LastLandings:
         self._last |= read
 
     def note(self, offer: str, url: str) -> None:
-        """Remembers that a chain of an offer ended on a landing page."""
+        """Records a landing page of an offer."""
         previous = self._last.get(offer, ("", ""))[1]
         self._last[offer] = (previous, url)
 

@@ -1,4 +1,4 @@
-"""How much of a visitor the click log keeps."""
+"""Reduces personal data before it is stored in the click log."""
 
 import enum
 import hashlib
@@ -10,18 +10,18 @@ _IPV4_PREFIX, _IPV6_PREFIX = 24, 48
 
 
 class PersonalData(enum.StrEnum):
-    """What becomes of addresses and User-Agents in the log."""
+    """How addresses and User-Agents are stored in the log."""
 
     NONE = "none"
     """They are not kept, and neither are snippets of pages."""
     TRUNCATED = "truncated"
     """Addresses keep their network (/24, /48), User-Agents their product and version, also in snippets of pages."""
     HASHED = "hashed"
-    """A keyed hash tells the same visitor again, and nobody who it is; snippets of pages are not kept."""
+    """A keyed hash: the same visitor has the same hash, and cannot be identified. Snippets of pages are not kept."""
 
 
 class Privacy:
-    """Turns what is known of a visitor into what may be kept."""
+    """Converts personal data into what may be kept."""
 
     def __init__(self, policy: PersonalData, key: bytes) -> None:
         """`key` is the secret of the hashes: without one, all addresses could be tried."""

@@ -1,4 +1,4 @@
-"""Who may have a trace: token buckets per client address and per offer."""
+"""Rate limits of traces: token buckets per client address and per offer."""
 
 import ipaddress
 from collections import OrderedDict

@@ -1,4 +1,4 @@
-"""What the click log keeps of a click: a snapshot of everything that is known of it at one moment. Pure."""
+"""Makes the record of a click: a snapshot of its state at one moment. Pure."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -13,7 +13,7 @@ VISITOR_LEFT = "VISITOR_LEFT"
 
 
 class Answered(NamedTuple):
-    """What a visitor was answered with."""
+    """The answer that a visitor got."""
 
     answer: Answer
     location: str
@@ -25,7 +25,7 @@ class Answered(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """What is known of a click from its beginning, and kept."""
+    """The part of a record that is known from the beginning of a click."""
 
     give_up_time: datetime
     """When an unfinished record means that its gateway died."""

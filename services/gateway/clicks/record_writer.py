@@ -1,4 +1,4 @@
-"""The way of click records into the database: grouped, never lost while there is room, never in a visitor's way.
+"""Record buffer: writes click records to the database in groups, without delaying visitors.
 
 A record is a whole, versioned snapshot of its click. So of a click that changes while it waits to be written only the
 newest snapshot is written, a repeat after a lost answer is harmless, and order does not matter.
@@ -31,7 +31,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
 
 
 class RecordStore(Protocol):
-    """Where records are kept."""
+    """Stores click records."""
 
     async def write(self, records: Sequence[ClickRecord]) -> None:
         """Writes all or none; ValueError when one of them can never be written, ClicktraceError when none can now."""
@@ -42,7 +42,7 @@ class RecordStore(Protocol):
 class _Entry:
     record: ClickRecord
     span: Span
-    """From the moment the first snapshot came until the last is written."""
+    """A click with a snapshot that is not written yet."""
     waiting: list[asyncio.Future[bool]] = field(default_factory=list)
 
 
@@ -59,7 +59,7 @@ class RecordWriter:
     ) -> None:
         """Keeps up to `capacity` clicks while the store is gone; at the end tries for `close_within` seconds more.
 
-        `on_drop` is told how many clicks were lost, each time some are.
+        `on_drop` receives the number of clicks lost, each time some are.
         """
         self._store = store
         self._capacity = capacity
@@ -72,11 +72,11 @@ class RecordWriter:
         self._on_drop = on_drop
         self._metrics = metrics.Group("record.group", self)
         self.dropped = 0
-        """How many clicks could not be kept or written, and so are not in the log as they ended."""
+        """Number of clicks whose last record was lost."""
 
     @property
     def depth(self) -> int:
-        """How many clicks wait to be written."""
+        """Number of clicks that wait to be written."""
         return len(self._entries)
 
     async def __aenter__(self) -> Self:
@@ -105,7 +105,7 @@ class RecordWriter:
         self._enter(record)
 
     async def durable(self, record: ClickRecord, *, within: float) -> bool:
-        """Takes a record and waits until it is written, for at most `within` seconds; says whether it is.
+        """Takes a record and waits until it is written, for at most `within` seconds; returns whether it is.
 
         Does not wait at all while the store is known to be gone: a visitor gains nothing from that.
         """
@@ -208,7 +208,7 @@ class RecordWriter:
 
     @staticmethod
     def _release(entry: _Entry, *, written: bool) -> None:
-        """Ends the wait of those who wait for an entry: it is written, or will not be for a while."""
+        """Wakes the callers that wait for an entry: it is written, or will not be for a while."""
         for future in entry.waiting:
             _settle(future, written)
         entry.waiting.clear()

@@ -1,4 +1,4 @@
-"""Keeps the log from growing for ever; every gateway may do this at any time, they do not disturb each other."""
+"""Deletes expired clicks, leads and dead letters. Any number of gateways may do so at once."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,7 +14,7 @@ _BATCH = 5_000
 
 
 class ClickRows(Protocol):
-    """The click log."""
+    """Deletes clicks."""
 
     async def expire(self, older_than: float, most: int) -> int:
         """Deletes up to `most` clicks that began more than `older_than` seconds ago; returns how many."""
@@ -22,7 +22,7 @@ class ClickRows(Protocol):
 
 
 class LeadRows(Protocol):
-    """Leaders of click identities."""
+    """Deletes leads of click identities."""
 
     async def expire(self, most: int) -> int:
         """Deletes up to `most` lapsed leads; returns how many."""
@@ -30,7 +30,7 @@ class LeadRows(Protocol):
 
 
 class WebhookRows(Protocol):
-    """The webhooks."""
+    """Deletes dead letters of webhooks."""
 
     async def expire(self, older_than: float) -> int:
         """Deletes dead letters of more than `older_than` seconds ago; returns how many."""
@@ -49,7 +49,7 @@ class Retention:
         retention: float,
         on_done: Callable[[], None] = lambda: None,
     ) -> None:
-        """Keeps everything for `retention` seconds; `on_done` is told of every time that all went well."""
+        """Keeps everything for `retention` seconds; `on_done` is called after every run without an error."""
         self._clicks = clicks
         self._leads = leads
         self._webhooks = webhooks
@@ -66,7 +66,7 @@ class Retention:
             await asyncio.sleep(_EVERY)
 
     async def once(self) -> int:
-        """Deletes all that is too old now, and returns how many clicks that were."""
+        """Deletes everything past its retention time; returns the number of clicks."""
         clicks = 0
         while deleted := await self._clicks.expire(self._retention, _BATCH):
             clicks += deleted

@@ -1,4 +1,4 @@
-"""The use case: what happens to one click, from its request to its answer and beyond."""
+"""The use case: serves one click from its request to its answer, and ends its trace afterwards."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -36,14 +36,14 @@ that whoever comes when it shows as ABANDONED walks, and does not join it."""
 
 
 class ClickStore(Protocol):
-    """Keeps records."""
+    """Stores records."""
 
     def put(self, record: ClickRecord) -> None:
-        """Takes a record that is to be written soon."""
+        """Queues a record, which is written soon."""
         ...
 
     async def durable(self, record: ClickRecord, *, within: float) -> bool:
-        """Takes a record and waits up to `within` seconds until it is written; returns whether it is."""
+        """Queues a record and waits up to `within` seconds until it is written; returns whether it is."""
         ...
 
 
@@ -64,7 +64,7 @@ class Admission(Protocol):
 
 
 class LandingSource(Protocol):
-    """Remembers where chains ended."""
+    """Finds last landing pages."""
 
     def find(self, offer: str) -> str | None:
         """Returns the last landing page of an offer without per-click parameters; None if there is none."""
@@ -89,14 +89,14 @@ class ClickObserver(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long and how much."""
+    """Limits of time and number."""
 
     max_wait: float
-    """How long a visitor waits if the offer does not say, in seconds."""
+    """Seconds that a visitor waits at most, unless the offer sets its own limit."""
     trace_timeout: float
-    """How long a trace may take in all, in seconds."""
+    """Seconds that a trace may take at most, over all attempts."""
     max_waiting: int
-    """How many visitors may wait at once."""
+    """Number of visitors that may wait at once."""
 
 
 class _Case:
@@ -126,7 +126,7 @@ class _Case:
         return self.record()
 
     def record(self) -> ClickRecord:
-        """Returns what is known now."""
+        """Returns the present record."""
         return snapshot(
             self.trace,
             self.answered,
@@ -169,20 +169,20 @@ class Clicks:
 
     @property
     def waiting(self) -> int:
-        """How many visitors wait for their answer."""
+        """Number of visitors that wait for their answer."""
         return self._waiting
 
     def record_of(self, click_id: str) -> ClickRecord | None:
-        """Returns what is known now of a click whose trace is under way here; None for every other click."""
+        """Returns the present record of a click whose trace is under way here; None for every other click."""
         case = self._under_way.get(click_id)
         return case.record() if case else None
 
     def under_way(self, most: int) -> Iterator[ClickRecord]:
-        """Yields what is known now of the clicks whose trace is under way here, the oldest `most` of them."""
+        """Yields the present records of the `most` oldest clicks whose trace is under way here."""
         return (case.record() for case in islice(self._under_way.values(), most))
 
     async def serve(self, click: Click) -> Decision:
-        """Decides what a visitor is answered with. Raises NOT_FOUND/UNKNOWN_OFFER, and nothing else.
+        """Returns the answer to a visitor. Raises NOT_FOUND/UNKNOWN_OFFER, and nothing else.
 
         The trace is a task of its own: it goes on when the visitor has waited long enough, or has disconnected.
         """
@@ -235,7 +235,7 @@ class Clicks:
             self._waiting -= 1
 
     async def _answer(self, case: _Case, planned: "_Planned", *, within: float) -> Decision:
-        """Puts the answer on record, for at most `within` seconds, and returns it."""
+        """Records the answer, waiting at most `within` seconds, and returns it."""
         trace, (answer, merged, reason) = case.trace, planned
         click = trace.click
         wait = asyncio.get_running_loop().time() - click.started

@@ -1,4 +1,4 @@
-"""Clicks as they are answered and as late traces end, for those who watch."""
+"""Streams clicks to watchers as they are answered, and as late traces end."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
@@ -17,10 +17,10 @@ _GROUP = 200
 
 
 class ClickReader(Protocol):
-    """Where records are read."""
+    """Reads click records."""
 
     async def get_many(self, click_ids: Sequence[str]) -> Sequence[ClickRecord]:
-        """Returns those of many clicks that there are, whole, in order."""
+        """Returns the whole records of the clicks that exist, in order."""
         ...
 
 
@@ -35,12 +35,12 @@ class ClickStream:
         self._closed = False
 
     def written(self, click_id: str) -> None:
-        """Takes the news that something of a click was written, here or at another gateway."""
+        """Receives the id of a click of which a record was written, here or at another gateway."""
         if self._watchers and not self._written.full():
             self._written.put_nowait(click_id)
 
     async def run(self) -> None:
-        """Reads and hands out for ever."""
+        """Reads and distributes records until it is cancelled."""
         while True:
             ids = [await self._written.get()]
             while not self._written.empty() and len(ids) < _GROUP:
@@ -79,7 +79,7 @@ class ClickStream:
             )
 
     def close(self) -> None:
-        """Ends all watching."""
+        """Ends every watch."""
         self._closed = True
         for watcher in tuple(self._watchers):
             self._hand(watcher, None)

@@ -1,4 +1,4 @@
-"""The trace of one click as it grows. `tracing` writes it; everybody else reads."""
+"""The state of one click's trace. Only `tracing` writes to it."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ from services.gateway.model import Attempt, Click, Hop, Offer, Outcome, WalkResu
 
 
 class Walk:
-    """What was walked for one click, shared with the clicks that are the same. Only who makes it writes to it."""
+    """Hops and result of the walk for one click, shared by coalesced clicks. Only its creator writes to it."""
 
     def __init__(self, click_id: str) -> None:
         """Begins the walk of the click `click_id`."""
@@ -28,7 +28,7 @@ class Walk:
 
 
 class Trace:
-    """Everything that is known of the trace of one click."""
+    """The trace of one click: its attempts, its walk, and how it ended."""
 
     def __init__(self, click: Click, offer: Offer) -> None:
         """Begins without a hop, an IP or a result."""
@@ -39,7 +39,7 @@ class Trace:
         self.attempts: list[Attempt] = []
         self.result: WalkResult | None = None
         self.failure = ""
-        """Why the visitor cannot be sent to the end of the chain, UPPER_SNAKE; empty if he can, or before the end."""
+        """Why the visitor cannot be sent to the end of the chain, UPPER_SNAKE; empty if they can, or before the end."""
         self.end_time: datetime | None = None
         """When the trace ended, by this gateway's clock."""
         self.ended = asyncio.Event()

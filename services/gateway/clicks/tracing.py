@@ -1,4 +1,4 @@
-"""Takes the trace of a click to its end: a shared walk, or an IP, the walk through it, and another IP where allowed."""
+"""Runs traces: shares the walk of the same click, or leases an IP, walks, and tries another IP where allowed."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -32,7 +32,7 @@ log = logs.get(__name__)
 
 # With less time left, another IP would not bring the visitor to the landing page.
 _LEAST_SECONDS = 0.1
-# How long before the visitor's patience ends the wait for an IP does: his answer then says that there was none.
+# The wait for an IP ends this many seconds before the visitor's: the answer then says that there was none.
 _ANSWER_SECONDS = 0.05
 # A chain that broke may work again soon; but a visitor who reloads must not cost an IP each time.
 _FAILURE_KEPT_SECONDS = 30.0
@@ -46,7 +46,7 @@ _OUTCOMES = {
 
 
 class Lease(Protocol):
-    """An IP that nobody else uses inside a block."""
+    """An IP that is held exclusively inside a block."""
 
     lease_id: str
     fence: int
@@ -98,10 +98,10 @@ class Coalescing(Protocol):
 
 
 class Landings(Protocol):
-    """Remembers where chains ended."""
+    """Records landing pages."""
 
     def note(self, offer: str, url: str) -> None:
-        """Remembers a landing page of an offer."""
+        """Records a landing page of an offer."""
         ...
 
 
@@ -131,15 +131,15 @@ class Tracing:
     async def run(self, trace: Trace, deadline: float) -> None:
         """Takes a trace to its end, which is written into it whatever happens.
 
-        `deadline` is when the visitor stops waiting, in seconds by the event loop's clock; no IP is waited for then.
-        Raises CancelledError, and what nobody foresaw.
+        No lease is waited for after `deadline`, when the visitor stops waiting, in seconds by the event loop's clock.
+        Raises CancelledError, and unexpected exceptions.
         """
         result: WalkResult | None = None
         failure = "INTERNAL_ERROR"
         try:
             async with asyncio.timeout(self._trace_timeout):
                 result = await self._walk_or_join(trace, deadline)
-            failure = destination.fault(trace.offer, result)
+            failure = destination.refusal(trace.offer, result)
         except ClicktraceError as error:
             failure = error.reason
         except TimeoutError:
@@ -205,12 +205,12 @@ class Tracing:
             click_id=click.click_id,
         )
         try:
-            async with asyncio.timeout_at(deadline) as patience, self._pool.lease(wanted) as lease:
+            async with asyncio.timeout_at(deadline) as limit, self._pool.lease(wanted) as lease:
                 # Nobody waits for an IP any longer than the visitor; but with one, the trace has limits of its own.
-                patience.reschedule(None)
+                limit.reschedule(None)
                 return await self._through(lease, trace, number, lease_wait=clock() - asked)
         except TimeoutError:
-            if not patience.expired():
+            if not limit.expired():
                 raise
             raise ClicktraceError(Code.DEADLINE_EXCEEDED, "POOL_TIMEOUT", "the pool did not answer in time") from None
         except ClicktraceError as error:

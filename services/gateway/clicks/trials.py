@@ -1,4 +1,4 @@
-"""Traces that an operator asks for: clicks like any other, but by nobody who waits for a page."""
+"""Traces that an operator starts: clicks without a visitor."""
 
 import asyncio
 import secrets
@@ -15,19 +15,19 @@ from services.gateway.model import Click, Decision, Mode, Offer
 from services.gateway.urls.parameters import parse, take_offer
 
 USER_AGENT = "clicktrace-console"
-"""What the record of such a click says of its visitor."""
+"""The visitor in the record of such a click."""
 
 
 class Serves(Protocol):
     """The use case."""
 
     async def serve(self, click: Click) -> Decision:
-        """Decides what a visitor is answered with."""
+        """Returns the answer to a visitor."""
         ...
 
 
 class Offers(Protocol):
-    """Knows offers."""
+    """Finds offers."""
 
     async def find(self, name: str) -> Offer:
         """Returns an offer; NOT_FOUND/UNKNOWN_OFFER."""
@@ -35,7 +35,7 @@ class Offers(Protocol):
 
 
 class Owner(Protocol):
-    """Owns tasks."""
+    """Runs background tasks."""
 
     def start(self, work: Coroutine[Any, Any, None], *, name: str) -> None:
         """Runs a coroutine as a task."""
@@ -52,7 +52,7 @@ class Trials:
         self._background = background
 
     async def start(self, offer_name: str) -> str:
-        """Begins the trace of an offer as if it had been clicked just now, and returns the id of that click.
+        """Starts a trace of an offer, as a click would, and returns the id of its click.
 
         Raises NOT_FOUND/UNKNOWN_OFFER, and PERMISSION_DENIED/TRACE_NOT_PERMITTED for an offer that may not be traced.
         """

@@ -81,7 +81,7 @@ class HeldLease:
             self._timeout.reschedule(deadline)
 
     def lose(self) -> None:
-        """Ends the block at once: the pool has given the IP to somebody else, or will."""
+        """Ends the block at once, because the lease is lost."""
         self.lost = True
         if self._timeout is not None and not self._timeout.expired():
             self._timeout.reschedule(asyncio.get_running_loop().time())
@@ -102,7 +102,7 @@ class _RefusalCache:
         self._known[country] = (wait, asyncio.get_running_loop().time() + _REFUSAL_SECONDS)
 
     def holds(self, country: str, wait: float) -> bool:
-        """Returns whether a wait of so many seconds would be refused."""
+        """Returns whether a wait of `wait` seconds would be refused."""
         refused, until = self._known.get(country, (0.0, 0.0))
         return wait <= refused and asyncio.get_running_loop().time() < until
 
@@ -252,7 +252,7 @@ class PoolClient:
         asked: float,
         ttl: float,
     ) -> None:
-        """Hands the answer of a Lease call to who waits for it; releases the lease if nobody does any more."""
+        """Passes the answer of a Lease call to its waiter; releases the lease if there is none any more."""
         try:
             held = self._granted(request, await _translated(call), asked, ttl)
         except ClicktraceError as error:
@@ -287,7 +287,7 @@ class PoolClient:
         )
 
     async def _beat(self) -> None:
-        """Renews all leases that are older than a third of their TTL, together, for as long as the client lives."""
+        """Renews all leases that are older than a third of their TTL, in one call, until it is cancelled."""
         while True:
             await asyncio.sleep(self._ttl / 6)
             now = asyncio.get_running_loop().time()
@@ -362,7 +362,7 @@ class PoolClient:
 
 
 async def _translated(call: Awaitable[Response]) -> Response:
-    """Awaits a call; what the transport says of a pool that is gone or slow gets a name of its own."""
+    """Awaits a call; translates transport errors to POOL_UNAVAILABLE and POOL_TIMEOUT."""
     try:
         return await call
     except aio.AioRpcError as rpc_error:

@@ -1,4 +1,4 @@
-"""What the gateway asks of PoolAdmin in the name of an operator."""
+"""Calls PoolAdmin on behalf of an operator."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""The pool manager's PoolAdmin, as the console reads it."""
+"""Reads the pool manager's PoolAdmin for the console."""
 
 import time
 from collections import defaultdict

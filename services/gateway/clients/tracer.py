@@ -1,4 +1,4 @@
-"""Walks by the tracer: its stream of messages as hops and one result."""
+"""Calls the tracer: turns its stream of messages into hops and one result."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
@@ -39,7 +39,7 @@ class TracerClient:
         self._ending: set[aio.UnaryStreamCall[pb.TraceRequest, pb.TraceEvent]] = set()
 
     async def reachable(self, within: float) -> bool:
-        """Says whether a tracer can be reached, if need be after a wait of up to `within` seconds."""
+        """Returns whether a tracer can be reached, after a wait of up to `within` seconds if need be."""
         return await self._reach.wait(within)
 
     async def trace(self, job: TraceJob) -> AsyncGenerator[Hop | WalkResult, None]:
@@ -75,7 +75,7 @@ class TracerClient:
             await asyncio.sleep(_BUSY_PAUSE * attempt)
 
     def _part(self, call: "aio.UnaryStreamCall[pb.TraceRequest, pb.TraceEvent]", *, ended: bool) -> None:
-        """Leaves a call of which nothing more is wanted."""
+        """Abandons a call whose remaining messages are not needed."""
         if ended and not call.done():
             # The tracer is about to end it by itself, and nobody waits for that; cancelled, a walk that went well would
             # look like one that was given up. Its deadline bounds it.
@@ -86,7 +86,7 @@ class TracerClient:
 
 
 def _translated(error: ClicktraceError) -> ClicktraceError:
-    """Gives what the transport says of a tracer that is gone or slow a name of its own."""
+    """Translates transport errors to TRACER_UNAVAILABLE and TRACER_TIMEOUT."""
     if error.reason == Code.UNAVAILABLE.name:
         return ClicktraceError(error.code, "TRACER_UNAVAILABLE", "no tracer can be reached, or it went away")
     if error.reason == Code.DEADLINE_EXCEEDED.name:

@@ -24,7 +24,7 @@ PATHS = ("/track-hit", "/functions/v1/track-hit")
 """The click endpoint, and the same under the path that the seed's links have."""
 
 OFFER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-"""What an offer may be called."""
+"""Names that an offer may have."""
 
 _ALLOW = "GET, HEAD"
 _PREVIEWS = ("prefetch", "prerender", "preview")
@@ -42,7 +42,7 @@ class Serves(Protocol):
     """The use case."""
 
     async def serve(self, click: Click) -> Decision:
-        """Decides what a visitor is answered with."""
+        """Returns the answer to a visitor."""
         ...
 
 
@@ -58,7 +58,7 @@ class ClickEndpoint:
         max_headers_bytes: int,
         on_refusal: Callable[[str], None] = lambda _reason: None,
     ) -> None:
-        """Believes the `X-Forwarded-For` of the last `hops` proxies and of those in `trusted`, and of nobody else.
+        """Trusts the `X-Forwarded-For` of the last `hops` proxies and of those in `trusted`, and of nobody else.
 
         A request whose headers have more than `max_headers_bytes` together is refused, and its connection ends.
         `on_refusal` receives the UPPER_SNAKE reason of each refused request.
@@ -159,7 +159,7 @@ def _no_trace_reason(request: web.BaseRequest) -> str:
 
 
 def _text(header: str) -> str:
-    """Returns a header that others can carry on: UTF-8 without controls, of sane length."""
+    """Returns a header as UTF-8 without control characters, cut to a length that can be stored and forwarded."""
     text = header.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     if not text.isprintable():
         text = "".join(character for character in text if character.isprintable())

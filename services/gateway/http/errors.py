@@ -1,4 +1,4 @@
-"""The one place that knows how an error looks in HTTP: plain text that repeats nothing of the request."""
+"""Renders errors as HTTP responses, and alone knows their form: plain text that repeats nothing of the request."""
 
 from http import HTTPStatus
 
@@ -23,10 +23,10 @@ _TEXT = {
     "UNKNOWN_OFFER": "There is no such offer.",
 }
 SERVER = "clicktrace"
-"""What answers say of the server: not which version of what it is made of."""
+"""The `Server` header: it names no software and no version."""
 
 HEADERS = {"Server": SERVER, "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-"""What every answer carries that is not for a visitor who clicked."""
+"""Headers of every response but those to clicks."""
 
 
 def status_of(error: ClicktraceError) -> HTTPStatus:
@@ -40,7 +40,7 @@ def of_error(error: ClicktraceError) -> web.Response:
 
 
 def for_operator(error: ClicktraceError) -> web.Response:
-    """Renders an error with its reason and its message, for somebody who may know them."""
+    """Renders an error with its reason and its message, for operators."""
     status = _STATUS.get(error.code, HTTPStatus.INTERNAL_SERVER_ERROR)
     response = plain(status, f"{error.reason}: {error.message}")
     if status is HTTPStatus.UNAUTHORIZED:
@@ -55,12 +55,12 @@ def plain(status: HTTPStatus, text: str = "", *, allow: str = "") -> web.Respons
 
 
 def too_large() -> web.Response:
-    """Renders the refusal of a request that is larger than anybody needs; the connection ends with it."""
+    """Renders the refusal of a request that is too large; closes the connection."""
     return _last(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
 
 
 def of_bad_message(error: BaseException | None) -> web.Response:
-    """Renders what the parser refused, or a fault of ours; the connection ends with it."""
+    """Renders a request that cannot be parsed, or an internal error; closes the connection."""
     if isinstance(error, LineTooLong):
         return too_large()
     if isinstance(error, HttpProcessingError):

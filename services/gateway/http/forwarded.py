@@ -1,4 +1,4 @@
-"""Who the visitor is, behind proxies; pure rules."""
+"""Finds the visitor's address behind proxies; pure rules."""
 
 import ipaddress
 from collections.abc import Sequence
@@ -11,10 +11,10 @@ _MOST_HOPS = 32
 def visitor_address(peer: str, forwarded: Sequence[str], trusted: Sequence[Network], hops: int = 0) -> str:
     """Returns the address of the visitor.
 
-    `peer` is who has connected, `forwarded` the `X-Forwarded-For` headers in order. Each proxy appends whom it has
-    seen, so the list is read from its end, and only for as long as the one who wrote is trusted: the last `hops`
-    proxies, the peer being the first of them, whatever their addresses are, and those in the `trusted` networks. What a
-    visitor has put in front counts for nothing.
+    `peer` is the address that connected, `forwarded` the `X-Forwarded-For` headers in order. Each proxy appends the
+    address it has seen, so the list is read from its end, as long as its writer is trusted: the last `hops` proxies
+    (the peer is the first of them) whatever their addresses are, and those in the `trusted` networks. Entries that a
+    visitor has put in front are ignored.
     """
     current = _normal(peer)
     if not forwarded or current is None:
@@ -34,7 +34,7 @@ def visitor_address(peer: str, forwarded: Sequence[str], trusted: Sequence[Netwo
 # Proxies in front are few, and a flood comes from few addresses.
 @lru_cache(maxsize=4_096)
 def _normal(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """Reads an address, with or without a port, IPv4 in IPv6 clothes as IPv4; None if it is none."""
+    """Reads an address, with or without a port, IPv4-mapped IPv6 as IPv4; None if it is malformed."""
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:

@@ -1,4 +1,4 @@
-"""The internal port: what probes and operators ask, never visitors."""
+"""The internal port, for probes and operators."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ from libs.common.rpc.auth import require_operator
 from services.gateway.http import errors
 
 MAINTENANCE_PATH = "/functions/v1/ip-pool-maintenance"
-"""What the seed's cron calls every minute; the services do that work by themselves, so it is for operators in doubt."""
+"""The path that the quick start's cron calls; the services do that work by themselves, so it is rarely needed."""
 
 
 class InternalRoutes:
@@ -30,7 +30,7 @@ class InternalRoutes:
     ) -> None:
         """Serves probes and operators.
 
-        `unready` returns why the gateway wants no visitors, empty while it wants them. `maintain_pool` is called with
+        `unready` returns why the gateway is not ready; empty while it is. `maintain_pool` is called with
         the Authorization header of the operator, `maintain_log` returns how many old clicks it deleted; both need
         `operator_token`, unless that is empty.
         """

@@ -1,4 +1,4 @@
-"""Serving HTTP to strangers: limits in time and bytes, and errors that repeat nothing of the request."""
+"""HTTP server for the public: limits in time and bytes, and errors that repeat nothing of the request."""
 
 import asyncio
 import logging
@@ -20,7 +20,7 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class Unquoted(logging.Filter):
-    """Keeps what was sent to us out of the log: aiohttp quotes what it cannot parse."""
+    """Keeps the contents of requests out of the log: aiohttp quotes what it cannot parse."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Takes the exception from a record if it quotes, and lets the record through."""
@@ -30,7 +30,7 @@ class Unquoted(logging.Filter):
 
 
 class PlainServer(web.Server):
-    """A server whose errors are ours: no stack trace in the log for what strangers send, no echo in the answer."""
+    """Serves without stack traces in the log for malformed requests, and without an echo in the response."""
 
     def __init__(self, handler: Handler, *, header_timeout: float, max_url_bytes: int, max_header_bytes: int) -> None:
         """Serves requests with a handler, within limits in seconds and bytes.
@@ -45,7 +45,7 @@ class PlainServer(web.Server):
         self._max_header_bytes = max_header_bytes
 
     def __call__(self) -> web.RequestHandler:
-        """Makes the protocol of one connection."""
+        """Returns the handler of a new connection."""
         return _Protocol(
             self,
             loop=asyncio.get_running_loop(),
@@ -68,7 +68,7 @@ class _Protocol(web.RequestHandler):
     _in_request_line: bool
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begins a connection."""
+        """Starts a connection."""
         self._in_request_line = False
         super().connection_made(transport)
 

@@ -1,4 +1,4 @@
-"""Where a visitor may be sent: the landing page if it can be used, else the fallback; pure rules."""
+"""Chooses where a visitor is sent: the landing page if it can be used, else the fallback; pure rules."""
 
 import re
 from urllib.parse import urlsplit
@@ -13,7 +13,7 @@ _NEVER = ("javascript", "data", "vbscript", "file", "blob", "about", "view-sourc
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):", re.IGNORECASE)
 
 
-def fault(offer: Offer, result: WalkResult) -> str:
+def refusal(offer: Offer, result: WalkResult) -> str:
     """Returns the UPPER_SNAKE reason why a visitor is not sent to where a walk ended; empty if nothing is wrong."""
     if result.failure_reason:
         return result.failure_reason
@@ -32,13 +32,13 @@ def fault(offer: Offer, result: WalkResult) -> str:
 
 
 def landing(offer: Offer, click: Click, result: WalkResult, hops: list[Hop]) -> Merged:
-    """Returns where the chain ended, with the parameters of the click."""
+    """Returns the landing URL with the parameters of the click."""
     return merge(result.final_url, click.inbound, offer, hops)
 
 
 def last_landing(offer: Offer, click: Click, url: str | None) -> Merged | None:
-    """Returns the last good landing page with the parameters of the click; None if there is none to be used now."""
-    if url is None or fault(offer, WalkResult(url, "LANDING", 0.0, 0)):
+    """Returns the last landing page with the parameters of the click; None if there is none that can be used."""
+    if url is None or refusal(offer, WalkResult(url, "LANDING", 0.0, 0)):
         return None
     return merge(url, click.inbound, offer)
 

@@ -1,4 +1,4 @@
-"""Whether the page at the end of a chain is one to send a visitor to, by its status; pure rules."""
+"""Judges by its status whether the page at the end of a chain is a landing; pure rules."""
 
 from services.gateway.model import Blame, BlockedLanding, Offer, WalkResult
 
@@ -10,7 +10,7 @@ HTTP_ERROR = "LANDING_HTTP_ERROR"
 """The stop reason of a chain that ended on an error page."""
 
 _LEAST_ERROR = 400
-# What sites answer to robots: log in, go away, not so fast. A 503 is one only with the marker of a challenge.
+# Statuses that sites answer to robots. A 503 is one only with the marker of a challenge.
 _BLOCKING = (401, 403, 429)
 _BLOCKING_IF_CHALLENGED = 503
 

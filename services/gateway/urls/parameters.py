@@ -188,7 +188,7 @@ def _joined(
 
 
 def _is_gap(parameter: Parameter) -> bool:
-    """Says whether this is only the nothing between two "&", which is kept but is no parameter."""
+    """Returns whether a part is the empty text between two "&", which is kept but is no parameter."""
     return not parameter.name and parameter.no_equals
 
 

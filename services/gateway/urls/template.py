@@ -1,4 +1,4 @@
-"""Tokens in the URLs of an offer: `{gclid}`, `{click_id}`, `{offer}`, `{country}`."""
+"""URL templates of an offer, with the tokens `{gclid}`, `{click_id}`, `{offer}`, `{country}`."""
 
 import re
 from collections.abc import Sequence
