@@ -1,1 +1,1 @@
-"""The pool manager: who may leave through which IP, until when. Never sees a click's chain."""
+"""The pool manager: grants egress IPs to one holder at a time. Never sees a click's chain."""

@@ -45,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
 async def provision(path: Path, config: ProvisionSettings, *, dry_run: bool) -> int:
     """Adds the proxies of a file to the pool, and returns the exit code.
 
-    First every row is checked and the whole is tried out; so a file that has a fault changes nothing.
+    First every row is checked and the whole is tried out; so a file with a violation changes nothing.
     """
     harm = "nothing was changed"
     rows: Sequence[Row] = ()
@@ -82,7 +82,7 @@ async def provision(path: Path, config: ProvisionSettings, *, dry_run: bool) -> 
 
 
 def _place(rows: Sequence[Row], field: str) -> str:
-    """Returns where in the file a faulty field stands, which the checks know by the number of its row alone."""
+    """Returns where a field stands in the file; the checks know the number of its row alone."""
     match = _ROW.fullmatch(field)
     if match is None:
         return field

@@ -1,4 +1,4 @@
-"""What leases leave behind for Prometheus. The names, their meaning and their labels are in docs/metrics.md.
+"""Metrics of leases and of the pool. The names, their meaning and their labels are in docs/metrics.md.
 
 Countries are those of ISO 3166-1, providers those that were provisioned; each family is bounded besides.
 """
@@ -53,17 +53,17 @@ class PoolMetrics:
     """Counts leases, and shows the pool."""
 
     def granted(self, request: LeaseRequest, grant: Grant, waited: float) -> None:
-        """Counts a request that got its IP after so many seconds."""
+        """Counts a request that got its IP `waited` seconds after it came."""
         example = exemplar()
         _LEASES.of(request.country or "any", grant.proxy.provider, "GRANTED").inc(1, example)
         _LEASE_WAIT.observe(waited, example)
 
     def refused(self, request: LeaseRequest, reason: str) -> None:
-        """Counts a request that got none."""
+        """Counts a request that got no IP."""
         _LEASES.of(request.country or "any", "", reason).inc(1, exemplar())
 
     def waits(self, request: LeaseRequest, change: int) -> None:
-        """Counts who begins to wait (1) and who waits no more (-1)."""
+        """Counts the beginning (1) or the end (-1) of a wait."""
         _WAITING.of(request.country or "any").inc(change)
 
     def released(self, outcome: Outcome, released: Released) -> None:
@@ -72,7 +72,7 @@ class PoolMetrics:
         _COOLDOWN.observe(max(0.0, (released.available_time - released.db_time).total_seconds()))
 
     def counted(self, census: PoolCensus, exhausted_in: Mapping[str, float]) -> None:
-        """Shows the pool as it is, and when each country runs out of free IPs, in seconds."""
+        """Sets the gauges to a census, and to the seconds until each country has no free IP."""
         _PROXIES.replace(((row.country, row.provider, row.state.value), row.proxies) for row in census.rows)
         for row in census.rows:
             _QUARANTINES.of(row.provider).inc(row.quarantined)
@@ -80,5 +80,5 @@ class PoolMetrics:
 
 
 def maintained() -> None:
-    """Notes that the work of the minute was done here."""
+    """Records that this replica ran maintenance."""
     _MAINTAINED.set_to_current_time()

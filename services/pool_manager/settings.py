@@ -39,7 +39,7 @@ def _host(text: str) -> str:
 
 
 def _fallbacks(value: object) -> object:
-    """Reads `gb>ie>fr,us>ca`; an error that quotes the first faulty part for anything else."""
+    """Reads `gb>ie>fr,us>ca`; for anything else an error that quotes the first wrong part."""
     if not isinstance(value, str):
         return value
     orders: dict[str, tuple[str, ...]] = {}
@@ -74,7 +74,7 @@ class PoolSettings(DatabaseSettings, OperatorSettings, ServerSettings):
     cooldown: Seconds = Field(60.0, ge=0, le=86_400)
     """Cooldown of an IP after a lease; a cooldown of its own or of its provider goes first."""
     failure_limit: Annotated[int, Unit("failures")] = Field(3, ge=1, le=1000)
-    """How many `PROXY_FAILURE` outcomes in a row take an IP out."""
+    """Number of `PROXY_FAILURE` outcomes in a row after which an IP is quarantined."""
     max_waiting: Annotated[int, Unit("requests")] = Field(1000, ge=0, le=100_000)
     """How many may wait for an IP of one country at this replica; the next ones are refused at once."""
     probe_pause: Seconds = Field(60.0, ge=0, le=3600)

@@ -1,7 +1,7 @@
-"""Checks every field of a request, before any database work, and reports all faults at once.
+"""Checks every field of a request, before any database work, and reports all violations at once.
 
 Values come as the wire has them; None stands for a field that was left out. Each function returns the request of the
-model, or raises INVALID_ARGUMENT/INVALID_REQUEST with every faulty field; tokens that cannot be ours raise
+model, or raises INVALID_ARGUMENT/INVALID_REQUEST with every violation; tokens that cannot be ours raise
 NOT_FOUND/UNKNOWN_LEASE.
 """
 

@@ -1,1 +1,1 @@
-"""How many IPs there are, will be and should be. Never changes an IP."""
+"""Counts the pool, forecasts its exhaustion and estimates its size. Never changes an IP."""

@@ -17,7 +17,7 @@ MAX_LOAD = 1_000_000.0
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is asked of a pool; times in seconds."""
+    """A load on a pool; times in seconds."""
 
     clicks_per_second: float
     trace_time: float
@@ -40,13 +40,13 @@ class Load:
 
     @property
     def erlang(self) -> float:
-        """The offered load: how many IPs would be busy on average if there were no end of them."""
+        """The offered load in erlangs: the mean number of busy IPs in an unlimited pool."""
         return self.clicks_per_second * self.cycle
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """How many IPs a load needs, and how the present ones do under it."""
+    """The number of IPs that a load needs, and how the present ones bear it."""
 
     erlang_b_ips: int
     rule_of_thumb_ips: int
@@ -107,7 +107,7 @@ def estimate(load: Load, *, present: int, available: int, busy: int) -> Estimate
 
 @dataclass(frozen=True, slots=True)
 class PartialLoad:
-    """A load of which some may be left out (None); times in seconds."""
+    """A load whose fields may be None; times in seconds."""
 
     clicks_per_second: float | None = None
     trace_time: float | None = None

@@ -1,4 +1,4 @@
-"""What has to be done every minute, by one replica, and what an operator should be told."""
+"""Maintenance, run every minute by one replica, and its findings for operators."""
 
 import asyncio
 import random
@@ -42,15 +42,15 @@ def findings(status: PoolStatus, rows: Sequence[Statistics]) -> Sequence[str]:
 
 
 class TallyStore(Protocol):
-    """Where what was counted goes."""
+    """Stores counts of refusals and waits."""
 
     async def add_tallies(self, refusals: dict[str, int], waits: dict[str, int]) -> None:
-        """Hands over how many requests were refused, and how many waited, per country."""
+        """Adds the numbers of refused and of waiting requests, per country."""
         ...
 
 
 class Tally:
-    """Counts what the database cannot see: who was refused, and who waited."""
+    """Counts the requests that were refused or had to wait, which the database does not see."""
 
     def __init__(self, store: TallyStore) -> None:
         """Counts for `store`."""
@@ -67,7 +67,7 @@ class Tally:
         self._waits[country] += 1
 
     async def hand_over(self) -> None:
-        """Writes what was counted since the last time; what cannot be written is kept for the next."""
+        """Writes the counts since the last call; keeps them for the next call if that fails."""
         if not self._refusals and not self._waits:
             return
         refusals, self._refusals = self._refusals, Counter()
@@ -80,7 +80,7 @@ class Tally:
             raise
 
     async def run(self) -> None:
-        """Hands over every few seconds, for ever."""
+        """Hands over every few seconds until it is cancelled."""
         while True:
             await asyncio.sleep(_TALLY_SECONDS)
             try:
@@ -90,17 +90,17 @@ class Tally:
 
 
 class Maintaining(Protocol):
-    """Who does the work of a minute."""
+    """Runs maintenance."""
 
     async def maintain(self, *, forced: bool, dry_run: bool) -> tuple[Maintained, Sequence[str]]:
-        """Does it, unless another replica has; returns what was done, and what an operator should look at."""
+        """Runs maintenance unless another replica has; returns what was done, and findings for an operator."""
         ...
 
 
 async def run(
     operating: Maintaining, period: float = PERIOD_SECONDS, *, on_done: Callable[[], None] = lambda: None
 ) -> None:
-    """Does the work of every minute, for ever; all replicas try, one does it, and that one tells `on_done`."""
+    """Runs maintenance every minute until it is cancelled; the replica that did the work calls `on_done`."""
     while True:
         # Spread, so that replicas that were started together do not all ask at once.
         await asyncio.sleep(period * random.uniform(0.8, 1.0))  # noqa: S311 - nothing secret

@@ -1,4 +1,4 @@
-"""Looks at the whole pool every few seconds, for its metrics."""
+"""Takes a census of the pool every few seconds, for its metrics."""
 
 import asyncio
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ _REST_FACTOR = 9.0
 
 
 class CensusStore(Protocol):
-    """Where the pool can be counted."""
+    """Counts the pool."""
 
     async def census(self, since: datetime | None) -> PoolCensus:
         """Counts the pool, and the quarantines after a moment; None counts none."""
@@ -27,10 +27,10 @@ class CensusStore(Protocol):
 
 
 class CensusObserver(Protocol):
-    """Who is told of the pool."""
+    """Receives each census."""
 
     def counted(self, census: PoolCensus, exhausted_in: Mapping[str, float]) -> None:
-        """Takes note of the pool as it is, and of when each country runs out of free IPs, in seconds."""
+        """Receives a census, and the seconds until each country has no free IP."""
         ...
 
 
@@ -38,14 +38,14 @@ class CensusTaker:
     """Counts the pool for an observer."""
 
     def __init__(self, store: CensusStore, observer: CensusObserver) -> None:
-        """Prepares it; `run` does the work."""
+        """Counts `store` for `observer` while `run` runs."""
         self._store = store
         self._observer = observer
         self._trends: dict[str, Trend] = {}
         self._since: datetime | None = None
 
     async def run(self) -> None:
-        """Counts for ever."""
+        """Counts until it is cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             began = loop.time()
@@ -57,7 +57,7 @@ class CensusTaker:
             await asyncio.sleep(max(_PERIOD_SECONDS - took, took * _REST_FACTOR))
 
     async def once(self) -> None:
-        """Counts now."""
+        """Counts once."""
         census = await self._store.census(self._since)
         self._since = census.counted_until
         available = {row.country: 0 for row in census.rows}

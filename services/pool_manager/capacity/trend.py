@@ -1,22 +1,22 @@
-"""When the free IPs of a country run out as things go; pure rules."""
+"""Forecasts when the free IPs of a country run out; pure rules."""
 
 from collections import deque
 
-# Over so many seconds the trend is looked at: longer than a burst, shorter than what an operator needs to react.
+# Length of the trend in seconds: longer than a burst, shorter than what an operator needs to react.
 TREND_SECONDS = 120.0
 LEAST_SECONDS = 30.0
-"""A trend is not told before it was looked at for so long."""
+"""Seconds of samples before there is a trend."""
 
 
 class Trend:
     """The number of free IPs over the last two minutes."""
 
     def __init__(self) -> None:
-        """Begins without any."""
+        """Starts without samples."""
         self._samples: deque[tuple[float, int]] = deque()
 
     def add(self, moment: float, available: int) -> None:
-        """Takes in how many IPs were free at a moment; moments grow, and are in seconds."""
+        """Adds the number of IPs that were free at a moment; moments increase, and are in seconds."""
         self._samples.append((moment, available))
         while moment - self._samples[0][0] > TREND_SECONDS:
             self._samples.popleft()

@@ -46,7 +46,7 @@ class PostgresLeases:
         self._probe_pause = timedelta(seconds=probe_pause)
 
     def close(self) -> None:
-        """Ends all connections."""
+        """Closes all connections."""
         for session in self._sessions:
             session.close()
 

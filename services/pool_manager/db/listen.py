@@ -1,4 +1,4 @@
-"""What PostgreSQL tells pool managers: an IP came free, on whatever replica or by whatever SQL."""
+"""Notifications that an IP came free, on any replica or by any SQL."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ _CHANNEL = "pool_freed"
 
 
 async def follow_freed(url: str, on_freed: Callable[[], None]) -> None:
-    """Calls `on_freed` for ever: whenever an IP came free, and where that may have been missed."""
+    """Calls `on_freed` whenever an IP came free or a notification may have been missed, until it is cancelled."""
 
     async def handle(_notification: Notification) -> None:
         on_freed()

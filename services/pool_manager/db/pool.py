@@ -1,4 +1,4 @@
-"""What operators ask of the pool, in PostgreSQL: the store of `services.pool_manager.inventory.service`."""
+"""The pool in PostgreSQL, for operators: the store of `services.pool_manager.inventory.service`."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -172,7 +172,7 @@ class PostgresPool:
         return Maintained(row["statistics_rows"], row["expired_leases"], row["deleted_rows"], row["skipped"])
 
     async def add_tallies(self, refusals: dict[str, int], waits: dict[str, int]) -> None:
-        """Hands over how many requests were refused, and how many waited, per country."""
+        """Adds the numbers of refused and of waiting requests, per country."""
         countries = sorted(refusals.keys() | waits.keys())
         await fetch(
             self._pool,
@@ -183,7 +183,7 @@ class PostgresPool:
         )
 
     async def set_providers(self, cooldowns: Mapping[str, float], prices: Mapping[str, float]) -> None:
-        """Writes what the settings say of providers; cooldowns are in seconds."""
+        """Stores the providers of the settings; cooldowns are in seconds."""
         names = sorted(cooldowns.keys() | prices.keys())
         await fetch(
             self._pool,
@@ -206,7 +206,7 @@ class PostgresPool:
         return [_statistics(row) for row in await fetch(self._pool, _STATISTICS, country, since, before, count)]
 
     async def load(self, country: str) -> MeasuredLoad:
-        """Returns what the pool, or one country of it, bore in its last hour."""
+        """Returns the measured load of the last hour, of the pool or of one country."""
         (row,) = await fetch(self._pool, _LOAD, country, self._cooldown)
         return MeasuredLoad(row["clicks_per_second"], row["trace_time"], row["cooldown"])
 

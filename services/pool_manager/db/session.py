@@ -19,8 +19,8 @@ log = logs.get(__name__)
 
 QUERIES = sql.load(__package__)
 
-# A database that does not answer is given up after this long, so that callers learn of it and another connection is
-# tried.
+# After this many seconds without an answer the connection is abandoned, so that callers get an error and another
+# connection is tried.
 _STATEMENT_SECONDS = 4.0
 _CONNECT_SECONDS = 3.0
 # Provisioning 10,000 rows or counting a million takes longer than a lease.

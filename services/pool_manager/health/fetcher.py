@@ -37,7 +37,7 @@ class ProbeFetcher:
         self._url = url
 
     async def __call__(self, proxy: Proxy, username: str, password: str) -> Exit | None:
-        """Returns what the URL saw; None if it could not be reached or made no sense. Takes 15 s at most."""
+        """Returns the exit that the URL saw; None if it is unreachable or its answer malformed. Takes 15 s at most."""
         body = await asyncio.to_thread(_fetch, self._url, proxy, username, password)
         seen = None if body is None else read_exit(body)
         if body is not None and seen is None:
@@ -84,7 +84,7 @@ def _fetch(url: str, proxy: Proxy, username: str, password: str) -> bytes | None
         curl.setopt(pycurl.PROXY, f"[{proxy.ip_address}]" if ":" in proxy.ip_address else proxy.ip_address)
         curl.setopt(pycurl.PROXYPORT, proxy.ip_port)
         curl.setopt(pycurl.PROXYTYPE, _TYPES[proxy.protocol])
-        # The environment has no say in what goes through a proxy.
+        # Proxy variables of the environment must not apply.
         curl.setopt(pycurl.NOPROXY, "")
         if username:
             curl.setopt(pycurl.PROXYUSERNAME, username)

@@ -1,4 +1,4 @@
-"""Brings quarantined IPs back: real requests through them, after a pause that grows with every failure."""
+"""Probes quarantined IPs with real requests; the pause grows with every failure, and a success ends the quarantine."""
 
 import asyncio
 import secrets
@@ -23,7 +23,7 @@ CLAIM_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A proxy to be tried, by this replica alone; `claim` proves that."""
+    """A proxy to probe; `claim` proves that this replica alone may."""
 
     proxy_id: int
     claim: datetime
@@ -61,7 +61,7 @@ Fetch = Callable[[Proxy, str, str], Awaitable[Exit | None]]
 
 
 class Prober:
-    """Tries what is due, a few at once."""
+    """Runs due probes, a few at once."""
 
     def __init__(self, store: ProbeStore, credentials: Credentials, fetch: Fetch, *, first_pause: float) -> None:
         """Prepares a prober; `first_pause` is in seconds."""
@@ -71,7 +71,7 @@ class Prober:
         self._first_pause = first_pause
 
     async def run(self) -> None:
-        """Tries what is due, for ever."""
+        """Probes until it is cancelled."""
         while True:
             try:
                 tried = await self.round()
@@ -82,7 +82,7 @@ class Prober:
                 await asyncio.sleep(min(_LOOK_SECONDS, self._first_pause))
 
     async def round(self) -> int:
-        """Tries what is due now, and returns how many that were."""
+        """Runs the probes that are due; returns their number."""
         probes = await self._store.claim_probes(_AT_ONCE, CLAIM_SECONDS)
         await asyncio.gather(*(self._try(probe) for probe in probes))
         return len(probes)

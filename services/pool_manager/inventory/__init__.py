@@ -1,1 +1,1 @@
-"""Which proxies there are, and what operators do with them. Never leases."""
+"""Provisions, changes and watches proxies for operators. Never leases."""

@@ -15,7 +15,7 @@ _COLUMNS = frozenset({*_NEEDED, "provider", "protocol", "cooldown"})
 
 
 class Row(NamedTuple):
-    """A row, and where in the file it stands."""
+    """A row, and its place in the file."""
 
     place: str
     spec: ProxySpec

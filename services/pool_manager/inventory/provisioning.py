@@ -12,7 +12,7 @@ from services.pool_manager.model.proxies import Protocol, ProxySpec
 from services.pool_manager.validation import check_country, check_span
 
 MAX_ROWS = 10_000
-# A file with the wrong columns has a fault in every row; this many make the point.
+# A file with the wrong columns has a violation in every row; this many are enough.
 _MAX_FAULTS = 1000
 
 _COOLDOWN = (0.0, 86_400.0)
@@ -26,7 +26,7 @@ def check_specs(rows: Sequence[ProxySpec], own: Address | None) -> Sequence[Prox
     """Returns the rows in their normal form; an empty provider becomes `default`.
 
     `own` is where this server listens (None: this is no server): a proxy there would make the pool lease itself. Raises
-    INVALID_ARGUMENT/INVALID_REQUEST that names every faulty row.
+    INVALID_ARGUMENT/INVALID_REQUEST that names every violation.
     """
     if not rows or (own is not None and len(rows) > MAX_ROWS):
         raise invalid_request([Violation("proxies", f"has {len(rows)} rows; give 1 to {MAX_ROWS}")])
@@ -64,7 +64,7 @@ def _check_row(faults: list[Violation], path: str, row: ProxySpec, own: Address 
 
 
 def _is_own(address: str, own: Address) -> bool:
-    """Tells whether connecting to `address` can reach a server that listens on `own`, of the same port."""
+    """Returns whether connecting to `address` can reach a server that listens on `own`, of the same port."""
     try:
         listens, literal = ipaddress.ip_address(own.host), ipaddress.ip_address(address)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What operators do with the pool: see it, change it, and leave a record of who changed what."""
+"""Use cases of operators: read the pool, change it, and record who changed what."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -17,7 +17,7 @@ _BITE = 1000
 
 
 class PoolStore(Protocol):
-    """Where the pool lives.
+    """Stores the pool.
 
     A change is made and recorded together or not at all; without a record it is a dry run, which only counts.
     Raises UNAVAILABLE/DATABASE_UNAVAILABLE when the database does not answer.
@@ -52,7 +52,7 @@ class PoolStore(Protocol):
         ...
 
     async def revoke(self, token: LeaseToken, record: AuditEntry | None) -> Revoked | NotHeld:
-        """Takes a live lease from its holder."""
+        """Revokes a live lease."""
         ...
 
     async def maintain(self, *, forced: bool, dry_run: bool) -> Maintained:
@@ -66,15 +66,15 @@ class PoolStore(Protocol):
         ...
 
     async def load(self, country: str) -> MeasuredLoad:
-        """Returns what the pool, or one country of it, bore in its last hour."""
+        """Returns the measured load of the last hour, of the pool or of one country."""
         ...
 
 
 class Operating:
-    """The pool in the hands of its operators. `actor` names, in each change, who asked for it."""
+    """Runs operators' requests. `actor` names in each change who asked for it."""
 
     def __init__(self, store: PoolStore) -> None:
-        """Operates the pool in `store`."""
+        """Works on the pool in `store`."""
         self._store = store
 
     async def update(
@@ -110,7 +110,7 @@ class Operating:
         return deleted, live
 
     async def revoke(self, actor: str, token: LeaseToken, *, dry_run: bool) -> Revoked:
-        """Takes a live lease from its holder; raises NOT_FOUND/UNKNOWN_LEASE for one that was never granted."""
+        """Revokes a live lease; raises NOT_FOUND/UNKNOWN_LEASE for one that was never granted."""
         record = AuditEntry(actor, "REVOKE", {"proxy_id": token.proxy_id, "fence": token.fence})
         done = await self._store.revoke(token, None if dry_run else record)
         if isinstance(done, NotHeld):
@@ -118,7 +118,7 @@ class Operating:
         return done
 
     async def maintain(self, *, forced: bool, dry_run: bool) -> tuple[Maintained, Sequence[str]]:
-        """Does the work of a minute; returns what was done, and what an operator should look at."""
+        """Runs maintenance; returns what was done, and findings for an operator."""
         done = await self._store.maintain(forced=forced, dry_run=dry_run)
         if done.skipped:
             return done, ()

@@ -1,4 +1,4 @@
-"""The pool as a stream: all of it first, then what changes."""
+"""Streams the pool: all of it first, then its changes."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,7 +14,7 @@ _REST_FACTOR = 4.0
 
 
 class WatchStore(Protocol):
-    """Where the pool can be read."""
+    """Reads the pool."""
 
     async def status(self, country: str) -> PoolStatus:
         """Counts the pool, or one country of it, by state."""
@@ -27,7 +27,7 @@ class WatchStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is different from the change before."""
+    """The differences from the previous change."""
 
     status: PoolStatus
     proxies: tuple[ProxyInfo, ...]

@@ -29,7 +29,7 @@ class Attempt:
     request: LeaseRequest
     repeat_only: bool
     grant: Grant | None = None
-    """What the attempt got."""
+    """The result of the attempt."""
     settled: bool = False
     """Whether the grant was given back."""
 
@@ -75,15 +75,15 @@ class Attempts:
         await self._stack.__aexit__(kind, error, trace)
 
     async def look(self, request: LeaseRequest) -> None:
-        """Notes that an offer asks, so that its share counts."""
+        """Records a request of an offer, so that its share counts."""
         await self._shares.look(request)
 
     async def recount(self, country: str) -> None:
-        """Counts a country anew for those whom the last count holds back."""
+        """Counts a country again for requests that the last count holds back."""
         await self._shares.recount(country)
 
     def admits(self, request: LeaseRequest) -> bool:
-        """Tells whether the share of its offer lets a request take a free IP."""
+        """Returns whether the share of its offer lets a request take a free IP."""
         return self._shares.admits(request)
 
     def make(self, request: LeaseRequest, *, repeat_only: bool = False) -> Attempt:

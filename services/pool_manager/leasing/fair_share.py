@@ -22,7 +22,7 @@ log = logs.get(__name__)
 
 _SEEN_SECONDS = 600.0
 _COUNT_SECONDS = 1.0
-# How old the count may be that holds everybody back who waits.
+# Age in seconds up to which a count may hold waiting requests back.
 _RECOUNT_SECONDS = 0.1
 # Counting a pool of a million takes a while; it is to take a fifth of one connection's time at most.
 _IDLE_FACTOR = 4.0
@@ -38,17 +38,17 @@ class UsageStore(Protocol):
 
 @dataclass(slots=True)
 class _Country:
-    """What is known of one country. Times are seconds of the event loop's clock."""
+    """The counts of one country. Times are seconds of the event loop's clock."""
 
     seen: dict[str, float] = field(default_factory=dict)
     """When each offer asked last, oldest first."""
     weight: float = 0.0
-    """The weights of all of them together."""
+    """The sum of their weights."""
     usage: Usage | None = None
     counted: float = float("-inf")
-    """When it was counted last."""
+    """The time of the last count."""
     count_seconds: float = 0.0
-    """How long that count took."""
+    """The duration of that count in seconds."""
     counting: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -67,7 +67,7 @@ class Shares:
         self._countries: dict[str, _Country] = {}
 
     async def look(self, request: LeaseRequest) -> None:
-        """Notes that an offer asks, and counts the country anew if that is due and matters."""
+        """Records a request of an offer, and counts the country again if that is due and matters."""
         if not self._reserve:
             return
         now = asyncio.get_running_loop().time()
@@ -80,12 +80,12 @@ class Shares:
             await self._count(request.country, known, _COUNT_SECONDS)
 
     async def recount(self, country: str) -> None:
-        """Counts a country anew unless it was counted just now."""
+        """Counts a country again unless it was counted just now."""
         if (known := self._countries.get(country)) is not None:
             await self._count(country, known, _RECOUNT_SECONDS)
 
     def admits(self, request: LeaseRequest) -> bool:
-        """Tells whether a request may take a free IP, going by the last count."""
+        """Returns whether a request may take a free IP by the last count."""
         known = self._countries.get(request.country)
         if known is None or known.usage is None:
             return True

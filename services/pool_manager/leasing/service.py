@@ -52,7 +52,7 @@ _CONTENTION_TRIES = 5
 
 
 class LeaseStore(GrantStore, ForecastStore, Protocol):
-    """Keeps leases. Each method is one round trip and answers every item, in order.
+    """Stores leases. Each method is one round trip and answers every item, in order.
 
     Raises UNAVAILABLE/DATABASE_UNAVAILABLE when the database does not answer.
     """
@@ -67,7 +67,7 @@ class LeaseStore(GrantStore, ForecastStore, Protocol):
 
 
 class Counting(Protocol):
-    """Counts for the statistics what the database cannot see."""
+    """Counts refusals and waits for the statistics."""
 
     def refused(self, country: str) -> None:
         """Counts a request that got no IP."""
@@ -223,7 +223,7 @@ class Leasing:
     async def _after_refusal(
         self, request: LeaseRequest, refusal: Refusal, began: float, deadline: float | None
     ) -> Grant | ClicktraceError:
-        """Does what else can be done for a request that was refused, and observes the answer."""
+        """Retries a refused request where that can help, and reports the answer."""
         limit = began + request.wait
         try:
             answer = await self._retried(request, refusal, limit if deadline is None else min(limit, deadline))
@@ -269,7 +269,7 @@ class Leasing:
         return answer
 
     async def _is_reserved(self, request: LeaseRequest) -> bool:
-        """Tells whether a free IP is for others: for those who wait already, or for offers below their share."""
+        """Returns whether free IPs are for others: for requests that wait already, or for offers below their share."""
         await self._attempts.look(request)
         return self._queue.occupies(request.country) or not self._attempts.admits(request)
 
@@ -283,7 +283,7 @@ class Leasing:
             self._observer.refused(request, answer.reason)
 
     def _give_back(self, request: LeaseRequest, done: "asyncio.Task[Grant | ClicktraceError]") -> None:
-        """Gives back the grant of a task whose caller has gone."""
+        """Gives back the grant of a task whose caller was cancelled."""
         if not done.cancelled() and done.exception() is None and isinstance(grant := done.result(), Grant):
             self._attempts.give_back(request, grant)
 

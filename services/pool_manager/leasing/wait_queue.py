@@ -26,7 +26,7 @@ from services.pool_manager.model.leases import Demand, Grant, LeaseRequest, Refu
 
 log = logs.get(__name__)
 
-# How old a forecast may be.
+# Age in seconds up to which a forecast is used.
 _FORECAST_SECONDS = 0.5
 # The pause after an IP was due and somebody else had it locked, and after the database did not answer.
 _CONTENTION_SECONDS = 0.005
@@ -156,16 +156,16 @@ class WaitQueue:
                 await self._worker
 
     def occupies(self, country: str) -> bool:
-        """Tells whether a free IP of this country belongs to a waiter."""
+        """Returns whether a free IP of this country belongs to a waiter."""
         return any(demand.country in {"", country} for demand in self._lines)
 
     def is_full(self, demand: Demand) -> bool:
-        """Tells whether the line of this demand is full."""
+        """Returns whether the line of this demand is full."""
         line = self._lines.get(demand)
         return line is not None and len(line.waiters) >= self._capacity
 
     def freed(self) -> None:
-        """Has the forecasts read again: an IP may have come free."""
+        """Invalidates the forecasts: an IP may have come free."""
         for line in self._lines.values():
             line.looked = float("-inf")
         if self._lines:
@@ -233,12 +233,12 @@ class WaitQueue:
             line.trouble = error
             line.pause_until = loop.time() + _TROUBLE_SECONDS
         except Exception:
-            # The fault is of one line; the worker must live on for the others, and for this one's next look.
+            # The failure is that of one line; the worker must live on for the others, and for this one's next look.
             log.exception("waiting.failed", country=line.demand.country, offer=line.demand.offer)
             line.pause_until = loop.time() + _TROUBLE_SECONDS
 
     async def _hand_out(self, line: _Line, count: int) -> None:
-        """Leases up to `count` IPs for those who are first in turn."""
+        """Leases up to `count` IPs for the waiters that are first in turn."""
         attempts = self._begin_attempts(line, count)
         if not attempts:
             # Other replicas release too, and nothing else recounts while all are waiting.
@@ -267,7 +267,7 @@ class WaitQueue:
             line.pause_until = asyncio.get_running_loop().time() + _CONTENTION_SECONDS
 
     def _begin_attempts(self, line: _Line, count: int) -> "list[tuple[_Waiter, Awaitable[Grant | Refusal]]]":
-        """Begins up to `count` attempts for those whose offers are within their shares."""
+        """Begins up to `count` attempts for waiters whose offers are within their shares."""
         begun: list[tuple[_Waiter, Awaitable[Grant | Refusal]]] = []
         for waiter in line.waiters:
             if len(begun) < count and self._attempts.admits(waiter.request):

@@ -95,7 +95,7 @@ class LeaseRequest(NamedTuple):
 
 
 class Grant(NamedTuple):
-    """Leases one IP to the bearer of the token alone, until `expire_time`."""
+    """Grants one IP to the holder of the lease token alone, until `expire_time`."""
 
     token: LeaseToken
     proxy: Proxy
@@ -151,7 +151,7 @@ class Released(NamedTuple):
 
 
 class NotHeld(enum.Enum):
-    """Why a token does not entitle its bearer."""
+    """Why a lease token proves no live lease."""
 
     LOST = "LOST"
     """The lease expired, ended, was revoked, or its IP has a later one."""

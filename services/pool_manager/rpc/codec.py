@@ -1,4 +1,4 @@
-"""Operators' messages to and from the model."""
+"""Translates operators' messages to and from the model."""
 
 from datetime import datetime
 from typing import Any
@@ -34,7 +34,7 @@ def moment(message: Any, field: str) -> datetime | None:
 
 
 def proxy_spec(spec: pool_pb2.ProxySpec) -> ProxySpec:
-    """Reads a row that is to be added."""
+    """Reads a proxy to add."""
     return ProxySpec(
         ip_address=spec.ip_address,
         ip_port=spec.ip_port,
@@ -46,7 +46,7 @@ def proxy_spec(spec: pool_pb2.ProxySpec) -> ProxySpec:
 
 
 def country(faults: list[Violation], value: str, field: str = "country") -> str:
-    """Reads a country that may be left out."""
+    """Reads a country; it may be empty."""
     return check_country(faults, field, value) if value else ""
 
 
@@ -67,7 +67,7 @@ def proxy_filter(faults: list[Violation], message: pool_pb2.ProxyFilter) -> Prox
 
 
 def proxy_action(faults: list[Violation], value: int) -> ProxyAction:
-    """Reads what is to be done to proxies."""
+    """Reads an operation on proxies."""
     if value not in _ACTIONS:
         faults.append(Violation("action", f"must be one of {', '.join(ProxyAction.__members__)}"))
     return _ACTIONS.get(value, ProxyAction.DRAIN)
@@ -102,7 +102,7 @@ def partial_load(message: pool_pb2.EstimatePoolSizeRequest) -> PartialLoad:
 
 
 def pool_status(counts: StateCounts) -> pool_pb2.PoolStatus:
-    """Writes the count of a country."""
+    """Renders the state counts of a country."""
     return pool_pb2.PoolStatus(
         country=counts.country,
         total=counts.total,
@@ -117,7 +117,7 @@ def pool_status(counts: StateCounts) -> pool_pb2.PoolStatus:
 
 
 def status_response(status: PoolStatus) -> pool_pb2.GetPoolStatusResponse:
-    """Writes the count of the pool."""
+    """Renders the state counts of the pool."""
     return pool_pb2.GetPoolStatusResponse(
         total=pool_status(status.total),
         countries=[pool_status(counts) for counts in status.countries],

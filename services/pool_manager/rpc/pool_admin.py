@@ -1,4 +1,4 @@
-"""The gRPC service PoolAdmin: what operators do with the pool."""
+"""The gRPC service PoolAdmin, for operators."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -111,7 +111,7 @@ class PoolAdminServicer(pool_pb2_grpc.PoolAdminServicer):
         )
 
     async def RevokeLease(self, request: pool_pb2.RevokeLeaseRequest, context: Context) -> pool_pb2.RevokeLeaseResponse:
-        """Takes a live lease from its holder."""
+        """Revokes a live lease."""
         actor = self._operator(context)
         if not request.lease_id:
             raise invalid_request([Violation("lease_id", "is empty")])
@@ -127,7 +127,7 @@ class PoolAdminServicer(pool_pb2_grpc.PoolAdminServicer):
     async def RunMaintenance(
         self, request: pool_pb2.RunMaintenanceRequest, context: Context
     ) -> pool_pb2.RunMaintenanceResponse:
-        """Does the work of a minute now."""
+        """Runs maintenance now."""
         self._operator(context)
         done, findings = await self._operating.maintain(forced=True, dry_run=request.dry_run)
         return pool_pb2.RunMaintenanceResponse(
@@ -155,7 +155,7 @@ class PoolAdminServicer(pool_pb2_grpc.PoolAdminServicer):
     async def EstimatePoolSize(
         self, request: pool_pb2.EstimatePoolSizeRequest, _context: Context
     ) -> pool_pb2.EstimatePoolSizeResponse:
-        """Computes how many IPs a load needs."""
+        """Computes the number of IPs that a load needs."""
         load, result = await self._operating.estimate(
             _country(request.country), codec.partial_load(request), added_ips=request.added_ips
         )
@@ -178,7 +178,7 @@ class PoolAdminServicer(pool_pb2_grpc.PoolAdminServicer):
             )
 
     def _operator(self, context: Context) -> str:
-        """Returns who asks, once the operator token has been seen."""
+        """Checks the operator token; returns the name of the caller."""
         require_operator(context, self._operator_token)
         return actor(context)
 

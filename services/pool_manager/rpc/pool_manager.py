@@ -26,7 +26,7 @@ Request = TypeVar("Request")
 Answer = TypeVar("Answer")
 Message = TypeVar("Message", bound=Any)
 
-# What is kept of the caller's time so that our answer is there before the caller stops listening.
+# Seconds kept back from the caller's deadline, so that our answer arrives before it.
 _MARGIN_SECONDS = 0.05
 _MARGIN_SHARE = 0.2
 
@@ -51,7 +51,7 @@ class PoolManagerServicer(pool_pb2_grpc.PoolManagerServicer):
         return response
 
     async def Heartbeat(self, request: pool_pb2.HeartbeatRequest, context: Context) -> pool_pb2.HeartbeatResponse:
-        """Keeps a lease."""
+        """Renews a lease."""
         asked = _heartbeat_request(request)
         async with _before_deadline(context):
             kept = await self._leasing.heartbeat(asked)
@@ -79,7 +79,7 @@ class PoolManagerServicer(pool_pb2_grpc.PoolManagerServicer):
     async def BatchHeartbeat(
         self, request: pool_pb2.BatchHeartbeatRequest, context: Context
     ) -> pool_pb2.BatchHeartbeatResponse:
-        """Keeps many leases."""
+        """Renews many leases."""
         async with _before_deadline(context):
             answers = await _batch(request.requests, _heartbeat_request, self._leasing.heartbeat_all)
         return _fill(pool_pb2.BatchHeartbeatResponse(), answers, _put_kept)
@@ -124,7 +124,7 @@ async def _before_deadline(context: Context) -> AsyncIterator[float | None]:
     last = asyncio.get_running_loop().time() + remaining - margin
     try:
         async with asyncio.timeout_at(last):
-            # Who waits until the end of that is to hear that there is no IP, not that the database is slow.
+            # A request that waits until then gets the error that there is no IP, not that the database is slow.
             yield last - margin
     except TimeoutError as error:
         raise database_unavailable("the database did not answer before the deadline of the call") from error
