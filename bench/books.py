@@ -12,7 +12,7 @@ import asyncpg
 from bench.load.visitors import Answer
 from bench.world.stack import HOST, Stack
 
-_PATIENCE = 90.0
+_TIMEOUT = 90.0
 # A proxy sees the end of a use a moment before the pool does, and its clock is another one.
 _TOLERANCE = 0.05
 _OPEN = "SELECT count(*) FROM clicks.click_log WHERE status IN ('PENDING', 'TRACING')"
@@ -84,7 +84,7 @@ def _compare(logged: Mapping[str, asyncpg.Record], answered: Mapping[str, Answer
 
 async def _settled(connection: "asyncpg.Connection[asyncpg.Record]", question: str) -> int:
     """Waits until a count is 0, and returns it when it is, or will not be."""
-    due = time.monotonic() + _PATIENCE
+    due = time.monotonic() + _TIMEOUT
     count: int = await connection.fetchval(question)
     while count and time.monotonic() < due:
         await asyncio.sleep(0.5)

@@ -34,7 +34,7 @@ SLOW = "/wait/3000/3"
 _IN_LOG = "SELECT count(*) FROM clicks.click_log WHERE reason = ANY($1)"
 _REFUSALS = ["CLIENT_RATE", "OVERLOAD"]
 _WAITING = re.compile(r"^clicktrace_gateway_visitors_waiting (\S+)", re.MULTILINE)
-_PATIENCE_SECONDS = 3.0
+_TIMEOUT_SECONDS = 3.0
 _LOOKS = 50
 _numbers = itertools.count()
 
@@ -68,7 +68,7 @@ class _Crowd:
     async def room_is_taken(self) -> None:
         """Returns when as many visitors wait as may, as the gateway counts them; TimeoutError after some seconds."""
         metrics = f"http://{self.stack.of('gateway')[0].environment['GATEWAY_INTERNAL_LISTEN']}/metrics"
-        async with asyncio.timeout(_PATIENCE_SECONDS), aiohttp.ClientSession() as session:
+        async with asyncio.timeout(_TIMEOUT_SECONDS), aiohttp.ClientSession() as session:
             waiting = 0.0
             while waiting < self.size.room:
                 async with session.get(metrics) as response:

@@ -151,7 +151,7 @@ class Balancer:
         while True:
             gateway = self._next()
             began = time.monotonic()
-            answer = await Visitors(gateway.port, keep=False).click(query, patience=kind.max_wait + 30)
+            answer = await Visitors(gateway.port, keep=False).click(query, timeout=kind.max_wait + 30)
             if answer.status != REFUSED:
                 return Click(kind, gateway.name, began, time.monotonic(), answer)
             self.ready.discard(gateway.name)

@@ -24,7 +24,7 @@ from local.ports import free_ports
 from tests.support.system import PORTS, state_directory
 
 _LIMIT = 2.5
-_PATIENCE = 60.0
+_TIMEOUT = 60.0
 _PAUSE = 0.01
 _BOOTSTRAP, _ANSWER = "make and the check of .venv", "the first click is answered"
 _PHASES = {
@@ -64,7 +64,7 @@ async def _start(state: Path, ports: Mapping[str, int]) -> Mapping[str, float]:
     done = {_BOOTSTRAP: time.monotonic() - began}
     options = " ".join(f"--{name}-port {port}" for name, port in ports.items())
     began = time.monotonic()
-    async with _make("run", f"ARGS=--state-dir {state} {options}") as run, asyncio.timeout(_PATIENCE):
+    async with _make("run", f"ARGS=--state-dir {state} {options}") as run, asyncio.timeout(_TIMEOUT):
         reading = asyncio.create_task(_read(run, began, done))
         await _click(ports["http"])
         done[_ANSWER] = time.monotonic() - began

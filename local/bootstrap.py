@@ -108,7 +108,7 @@ class Environment:
             say("installed in {:.0f} s".format(time.time() - began))
 
     def has(self, wanted: Dict[str, str]) -> bool:
-        """Tells whether these files were installed, by a Python that still works, into this very place."""
+        """Returns whether these files were installed, by a Python that still works, into this very place."""
         try:
             with open(self.stamp) as file:
                 stamp = json.load(file)
@@ -164,7 +164,7 @@ class Environment:
             )
 
     def is_whole(self) -> bool:
-        """Tells whether there is a Python with pip in it, of this version, and in the place it was made for."""
+        """Returns whether there is a Python with pip in it, of this version, and in the place it was made for."""
         if not os.path.exists(self.python):
             return False
         moved = self.stamped_directory() not in (None, self.directory)

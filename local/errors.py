@@ -4,7 +4,7 @@
 class LocalError(Exception):
     """Something on this machine stops the run; the message says what, and what to do about it, in one line.
 
-    `exit_code` is 1 for a fault at run time and 2 for options that make no sense.
+    `exit_code` is 1 for a failure at run time and 2 for options that make no sense.
     """
 
     def __init__(self, message: str, *, exit_code: int = 1) -> None:

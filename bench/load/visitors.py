@@ -69,8 +69,8 @@ class Visitors:
         """Opens connections ahead of the clicks."""
         self._idle.extend(await asyncio.gather(*(self._connect() for _ in range(count))))
 
-    async def click(self, query: str, *, address: str = "", patience: float = 60.0) -> Answer:
-        """Clicks; the status is BROKEN when the connection breaks or nothing comes for `patience` seconds.
+    async def click(self, query: str, *, address: str = "", timeout: float = 60.0) -> Answer:
+        """Clicks; the status is BROKEN when the connection breaks or nothing comes for `timeout` seconds.
 
         With an `address` the click comes from there, by the word of a proxy that a gateway has to trust.
         """
@@ -81,7 +81,7 @@ class Visitors:
         except OSError:
             return Answer(REFUSED, "", "", time.perf_counter() - began)
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(timeout):
                 head = await connection.ask(_REQUEST % (query.encode(), forwarded))
         except OSError:  # A TimeoutError is one too.
             connection.transport.abort()

@@ -24,7 +24,7 @@ from local.run.readiness import GrpcHealth, HttpOk, Probe
 
 HOST = "127.0.0.1"
 SERVICES = ("gateway", "pool_manager", "tracer")
-_PATIENCE = 90.0
+_TIMEOUT = 90.0
 _SCHEMAS = {"pool": "services.pool_manager.db", "clicks": "services.gateway.db"}
 _PER_NET = 250
 
@@ -77,7 +77,7 @@ class Instance:
             )
         ended = asyncio.create_task(self.process.wait())
         ready = asyncio.create_task(self.ready.wait())
-        await asyncio.wait({ended, ready}, timeout=_PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({ended, ready}, timeout=_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
         if not ready.done() or ended.done():
             ready.cancel()
             raise RuntimeError(f"{self.name} does not start: see {self.log}")
@@ -91,7 +91,7 @@ class Instance:
         if process.returncode is None:
             process.send_signal(number)
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(_TIMEOUT):
                 return await process.wait()
         except TimeoutError:
             process.kill()

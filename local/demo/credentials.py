@@ -26,7 +26,7 @@ def ensure(directory: Path) -> Path:
 
 
 def read(path: Path) -> Credentials:
-    """Reads what `ensure` has made; LocalError if it is not that any more."""
+    """Reads what `ensure` has made; LocalError if the file has been changed into something else."""
     try:
         values = tomllib.loads(path.read_text())
         return Credentials(str(values["username"]), str(values["password"]))

@@ -105,7 +105,7 @@ def _field(line: str) -> tuple[str, str]:
 
 
 def request_body(head: Head) -> Body:
-    """Tells how the body of a request ends; BadMessageError if it says so in two ways (RFC 9112 6.3)."""
+    """Returns how the body of a request ends; BadMessageError if its framing is ambiguous (RFC 9112 6.3)."""
     encoding = head.values("transfer-encoding")
     lengths = set(head.values("content-length"))
     if encoding:
@@ -116,7 +116,7 @@ def request_body(head: Head) -> Body:
 
 
 def response_body(head: Head, method: str) -> Body:
-    """Tells how the body of a response to `method` ends."""
+    """Returns how the body of a response to `method` ends."""
     status = int(head.start[1])
     if method == "HEAD" or status in {204, 304} or 100 <= status < 200:
         return NO_BODY

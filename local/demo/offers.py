@@ -62,7 +62,7 @@ def set_cookie(visit: Visit) -> web.Response:
 
 
 def need_cookie(visit: Visit) -> web.Response:
-    """Leads on who brings the cookie back; anyone else is in a dead end."""
+    """Redirects a client that sends the cookie back; anyone else is in a dead end."""
     if not visit.network.knows_visit(visit.request.cookies.get(_COOKIE, "")):
         return web.Response(status=403, text="This chain goes on for those who keep cookies.\n")
     return moved(307)(visit)
@@ -150,7 +150,7 @@ class Network:
         return value
 
     def knows_visit(self, value: str) -> bool:
-        """Tells whether a cookie was set by this network."""
+        """Returns whether a cookie was set by this network."""
         return value in self._visits
 
     def _land(self, request: web.Request) -> web.Response:

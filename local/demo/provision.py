@@ -22,7 +22,7 @@ _Metadata = tuple[tuple[str, str], ...]
 async def provision_proxies(
     pool: str, *, count: int, port: int, token: str = "", files: tls.Files | None = None
 ) -> str:
-    """Puts demo proxies 1 to `count` into the pool at `host:port`, and says what changed; a repeat changes nothing."""
+    """Puts demo proxies 1 to `count` into the pool at `host:port`, and prints what changed. Idempotent."""
     specs = [
         pool_pb2.ProxySpec(
             ip_address=proxy_address(index),

@@ -48,7 +48,7 @@ _REASONS = {
 
 @dataclass(frozen=True)
 class Credentials:
-    """What a client has to show."""
+    """The credentials that a client has to send."""
 
     username: str
     password: str

@@ -1,4 +1,4 @@
-"""Finds the programs `initdb` and `postgres`, and sees to it that the user who is to run them can reach them."""
+"""Finds the programs `initdb` and `postgres`, and makes them reachable for the user who runs them."""
 
 import importlib.metadata
 import importlib.util
@@ -74,12 +74,12 @@ def make_reachable(bin_directory: Path, account: Account, copies: Path) -> Path:
 
 
 def can_execute(path: Path, account: Account) -> bool:
-    """Tells whether `account` may enter every directory above `path` and read and execute `path` itself."""
+    """Returns whether `account` may enter every directory above `path` and read and execute `path` itself."""
     return can_enter(path.parent, account) and _allows(path, account, 0o5)
 
 
 def can_enter(directory: Path, account: Account) -> bool:
-    """Tells whether `account` may enter `directory` and every directory above it, by their mode bits."""
+    """Returns whether `account` may enter `directory` and every directory above it, by their mode bits."""
     resolved = directory.resolve()
     return all(_allows(step, account, 0o1) for step in (resolved, *resolved.parents))
 

@@ -113,13 +113,13 @@ class EmbeddedPostgres:
             raise
 
     def stop(self) -> None:
-        """Ends the server: fast shutdown, then immediate, then SIGKILL. Harmless if it does not run."""
+        """Ends the server: fast shutdown, then immediate, then SIGKILL. No effect if it does not run."""
         process, self._process = self._process, None
         if process:
-            for number, patience in _STOP_STEPS:
+            for number, timeout in _STOP_STEPS:
                 process.send_signal(number)
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(patience)
+                    process.wait(timeout)
                     break
         if self._lock:
             self._lock.close()

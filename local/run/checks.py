@@ -1,4 +1,4 @@
-"""What is looked at before anything is started, so that a fault is one line and not a pile of logs."""
+"""What is looked at before anything is started, so that a failure is one line and not a pile of logs."""
 
 import fcntl
 import os

@@ -1,4 +1,4 @@
-"""The command behind `python -m local`: reads the options, runs, and turns faults into one line and an exit code."""
+"""The command behind `python -m local`: reads the options, runs, and turns failures into one line and an exit code."""
 
 import asyncio
 import os
@@ -13,7 +13,7 @@ from local.run.runner import run
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs until Ctrl-C and returns the exit code: 0 after an orderly stop, 1 or 2 after a fault."""
+    """Runs until Ctrl-C and returns the exit code: 0 after an orderly stop, 1 or 2 after a failure."""
     # The children are forked while gRPC runs here, and do nothing but exec: its fork handlers only complain about that.
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
     chosen = options.parse(arguments)
@@ -23,6 +23,6 @@ def main(arguments: Sequence[str]) -> int:
             stop_with_parent(signal.SIGTERM)
         asyncio.run(run(chosen, console))
     except LocalError as error:
-        console.fault(str(error))
+        console.failure(str(error))
         return error.exit_code
     return 0

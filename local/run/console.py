@@ -31,7 +31,7 @@ class Console:
         mark = self._paint(_GREEN, self._done)
         self.line(f"  {mark} {name:<22}{seconds:6.2f} s   {self._paint(_DIM, remark)}".rstrip())
 
-    def fault(self, text: str) -> None:
+    def failure(self, text: str) -> None:
         """Reports what ends the run."""
         self.line(f"  {self._paint(_RED, self._failed)} {text}")
 

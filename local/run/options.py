@@ -42,7 +42,7 @@ class Options:
 
 
 def parse(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> Options:
-    """Reads the command line; on a fault, or for --help, prints what is right and exits."""
+    """Reads the command line; for wrong options, or for --help, prints what is right and exits."""
     given = vars(_parser().parse_args(arguments))
     given["state_dir"] = given["state_dir"].absolute()
     inherited = {
@@ -67,7 +67,11 @@ def _parser() -> argparse.ArgumentParser:
         "--proxies", type=_number(1, MOST_PROXIES), default=10, metavar="N", help="how many demo proxies (default: 10)"
     )
     demo.add_argument(
-        "--cooldown", type=_span(0, 86_400), default=60.0, metavar="TIME", help="rest of an IP after use (default: 60s)"
+        "--cooldown",
+        type=_span(0, 86_400),
+        default=60.0,
+        metavar="TIME",
+        help="cooldown of an IP after use (default: 60s)",
     )
     demo.add_argument(
         "--max-wait", type=_span(0.1, 60), default=10.0, metavar="TIME", help="how long visitors wait (default: 10s)"

@@ -22,9 +22,9 @@ from local.run.table import addresses
 if TYPE_CHECKING:
     from libs.common.rpc import tls
 
-_START_PATIENCE = 40.0
-_MIGRATION_PATIENCE = 120.0
-_STOP_PATIENCE = 6.0
+_START_TIMEOUT = 40.0
+_MIGRATION_TIMEOUT = 120.0
+_STOP_TIMEOUT = 6.0
 _DATABASE = "clicktrace"
 _DATABASE_LOOK = 0.5
 
@@ -137,11 +137,11 @@ class _Run:
         return tls.Files(directory) if directory else None
 
     async def _launch(self, name: str, process: Process) -> None:
-        await self._step(name, lambda: self._supervisor.start(process, patience=_START_PATIENCE))
+        await self._step(name, lambda: self._supervisor.start(process, timeout=_START_TIMEOUT))
 
     async def _migrate(self, service: str, database_url: str) -> None:
         process = plan.migration(self._options, service, database_url)
-        await self._step(f"migrate {service}", lambda: self._supervisor.run(process, patience=_MIGRATION_PATIENCE))
+        await self._step(f"migrate {service}", lambda: self._supervisor.run(process, timeout=_MIGRATION_TIMEOUT))
 
     async def _database(self) -> str:
         if self._options.database_url:
@@ -201,10 +201,10 @@ class _Run:
 
     async def _stop(self) -> None:
         supervisor = self._supervisor
-        await supervisor.stop("gateway", patience=_STOP_PATIENCE)
-        await supervisor.stop("tracer", "pool_manager", patience=_STOP_PATIENCE)
-        await supervisor.stop("demo", patience=_STOP_PATIENCE)
-        await supervisor.stop_all(patience=_STOP_PATIENCE)
+        await supervisor.stop("gateway", timeout=_STOP_TIMEOUT)
+        await supervisor.stop("tracer", "pool_manager", timeout=_STOP_TIMEOUT)
+        await supervisor.stop("demo", timeout=_STOP_TIMEOUT)
+        await supervisor.stop_all(timeout=_STOP_TIMEOUT)
         if self._postgres and self._postgres_start:
             await asyncio.wait({self._postgres_start})
             await asyncio.to_thread(self._postgres.stop)

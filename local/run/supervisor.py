@@ -64,46 +64,46 @@ class Supervisor:
         forks.started()
         self._forks = forks
 
-    async def start(self, process: Process, *, patience: float) -> None:
-        """Starts a process and returns when it is ready; LocalError if it is not within `patience` seconds."""
+    async def start(self, process: Process, *, timeout: float) -> None:
+        """Starts a process and returns when it is ready; LocalError if it is not within `timeout` seconds."""
         child = await self._spawn(process)
         if process.ready is None:
             return
         probe = asyncio.create_task(process.ready.wait(), name=f"wait for {process.name}")
         try:
-            await asyncio.wait({probe, child.watch}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({probe, child.watch}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
             if child.watch.done():
                 raise self.obituary(child)
             if not probe.done():
                 raise LocalError(
-                    f"{process.name} is not ready after {patience:.0f} s: see {self._log_path(process.name)}"
+                    f"{process.name} is not ready after {timeout:.0f} s: see {self._log_path(process.name)}"
                 )
             probe.result()
         finally:
             await _cancel(probe)
 
-    async def run(self, process: Process, *, patience: float) -> None:
-        """Runs a process to its end; LocalError if it fails, or takes longer than `patience` seconds."""
+    async def run(self, process: Process, *, timeout: float) -> None:
+        """Runs a process to its end; LocalError if it fails, or takes longer than `timeout` seconds."""
         child = await self._spawn(process, expected_to_end=True)
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(timeout):
                 code = await asyncio.shield(child.watch)
         except TimeoutError:
             raise LocalError(
-                f"{process.name} is not done after {patience:.0f} s: see {self._log_path(process.name)}"
+                f"{process.name} is not done after {timeout:.0f} s: see {self._log_path(process.name)}"
             ) from None
         if code != 0:
             raise self.obituary(child)
         del self._children[process.name]
 
-    async def stop(self, *names: str, patience: float) -> None:
-        """Ends processes together: SIGTERM, and after `patience` seconds SIGKILL. Unknown names are no fault."""
-        await asyncio.gather(*(self._end(self._children[name], patience) for name in names if name in self._children))
+    async def stop(self, *names: str, timeout: float) -> None:
+        """Ends processes together: SIGTERM, and after `timeout` seconds SIGKILL. Unknown names are ignored."""
+        await asyncio.gather(*(self._end(self._children[name], timeout) for name in names if name in self._children))
 
-    async def stop_all(self, *, patience: float) -> None:
-        """Ends whatever is left; SIGKILL follows SIGTERM after `patience` seconds."""
-        await self.stop(*(self._children.keys() - {_FORK_SERVER}), patience=patience)
-        await self.stop(_FORK_SERVER, patience=patience)
+    async def stop_all(self, *, timeout: float) -> None:
+        """Ends whatever is left; SIGKILL follows SIGTERM after `timeout` seconds."""
+        await self.stop(*(self._children.keys() - {_FORK_SERVER}), timeout=timeout)
+        await self.stop(_FORK_SERVER, timeout=timeout)
         if self._forks:
             await self._forks.close()
 
@@ -171,12 +171,12 @@ class Supervisor:
         child.tail.append(line)
         self._on_line(child.name, line)
 
-    async def _end(self, child: Child, patience: float) -> None:
+    async def _end(self, child: Child, timeout: float) -> None:
         child.expected_to_end = True
         for number in (signal.SIGTERM, signal.SIGKILL):
             with contextlib.suppress(ProcessLookupError):
                 child.process.send_signal(number)
-            done, _ = await asyncio.wait({child.watch}, timeout=patience)
+            done, _ = await asyncio.wait({child.watch}, timeout=timeout)
             if done:
                 break
         self._children.pop(child.name, None)

@@ -30,7 +30,7 @@ from libs.common.rpc.status import from_rpc_error
 _POOL = os.environ.get("POOL") or "127.0.0.1:50051"
 _GATEWAY = os.environ.get("GATEWAY") or "127.0.0.1:50053"
 _HTTP = os.environ.get("HTTP") or "127.0.0.1:8080"
-_PATIENCE = 60.0
+_TIMEOUT = 60.0
 _COLUMNS = ("total", "available", "in use", "cooldown", "unhealthy", "drained", "busy", "next free")
 
 
@@ -112,9 +112,7 @@ async def _click(query: str) -> None:
 
 def _get(request: urllib.request.Request) -> Any:
     try:
-        return urllib.request.build_opener(_Unfollowed, urllib.request.ProxyHandler({})).open(
-            request, timeout=_PATIENCE
-        )
+        return urllib.request.build_opener(_Unfollowed, urllib.request.ProxyHandler({})).open(request, timeout=_TIMEOUT)
     except urllib.error.HTTPError as answer:
         # That is what a redirect that is not followed looks like.
         return answer
@@ -122,7 +120,7 @@ def _get(request: urllib.request.Request) -> Any:
 
 async def _ended(click_id: str) -> gateway_pb2.Click:
     """Returns a click once its trace is over."""
-    async with _opened(_GATEWAY) as opened, asyncio.timeout(_PATIENCE):
+    async with _opened(_GATEWAY) as opened, asyncio.timeout(_TIMEOUT):
         stub = gateway_pb2_grpc.ClickLogStub(opened)
         wanted = gateway_pb2.GetClickRequest(click_id=click_id)
         while True:

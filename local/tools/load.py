@@ -27,7 +27,7 @@ from libs.common.rpc import times, tls
 from libs.common.rpc.client import channel
 
 _BAR = 40
-_LOG_PATIENCE = 10.0
+_LOG_TIMEOUT = 10.0
 _LOG_PAUSE = 0.1
 _READS_AT_ONCE = 50
 
@@ -177,7 +177,7 @@ async def look_up(shots: Sequence[Shot], options: argparse.Namespace) -> list[Ro
         stub = gateway_pb2_grpc.ClickLogStub(opened)
 
         async def one(shot: Shot) -> Row:
-            until = asyncio.get_running_loop().time() + _LOG_PATIENCE
+            until = asyncio.get_running_loop().time() + _LOG_TIMEOUT
             while shot.click_id:
                 try:
                     async with at_once:

@@ -64,5 +64,5 @@ async def run(chosen: TracerSettings, stop: asyncio.Event) -> None:
             async with server:
                 lifecycle.tune_garbage_collection()
                 await stop.wait()
-                patience = chosen.drain_delay + max(0.0, chosen.grace - _RESULT_SECONDS)
-                asyncio.get_running_loop().call_later(patience, tracer.stop_walks)
+                timeout = chosen.drain_delay + max(0.0, chosen.grace - _RESULT_SECONDS)
+                asyncio.get_running_loop().call_later(timeout, tracer.stop_walks)

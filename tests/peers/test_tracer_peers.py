@@ -345,8 +345,8 @@ async def test_who_is_blamed_for_a_target_that_fails(
             }
             verdicts = {}
             for cell in expected:
-                patience = 1 if cell in {"mute", "black-hole"} else 10
-                walked = await client.trace(f"{scheme}://{hosts[cell]}/", proxy, hop_timeout=patience)
+                timeout = 1 if cell in {"mute", "black-hole"} else 10
+                walked = await client.trace(f"{scheme}://{hosts[cell]}/", proxy, hop_timeout=timeout)
                 assert walked.stop != "LANDING"
                 verdicts[cell] = f"{walked.reason} {walked.blame}"
     assert verdicts == expected

@@ -8,7 +8,7 @@ from grpc import aio
 
 # A channel looks for a replica that was away at least this often (`grpc.max_reconnect_backoff_ms`, with its jitter), so
 # after twice that time there is no replica, and waiting longer does not help.
-_PATIENCE = 2.5
+_RECONNECT_SECONDS = 2.5
 
 
 class Reach:
@@ -33,7 +33,7 @@ class Reach:
         if self._gone_since is None:
             self._gone_since = loop.time()
         try:
-            async with asyncio.timeout_at(min(loop.time() + within, self._gone_since + _PATIENCE)):
+            async with asyncio.timeout_at(min(loop.time() + within, self._gone_since + _RECONNECT_SECONDS)):
                 while state is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
                     await self._channel.wait_for_state_change(state)
                     state = self._state()

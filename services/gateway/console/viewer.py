@@ -35,10 +35,10 @@ class Viewer:
         self.is_over = True
         self._ready.set()
 
-    async def take(self, patience: float) -> bytes:
-        """Returns the next bytes to send; empty if none came within `patience` seconds."""
+    async def take(self, timeout: float) -> bytes:
+        """Returns the next bytes to send; empty if none came within `timeout` seconds."""
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(timeout):
                 await self._ready.wait()
         except TimeoutError:
             return b""

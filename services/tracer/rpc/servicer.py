@@ -35,7 +35,7 @@ class Tracer(pb_grpc.TracerServicer):
         max_traces: int,
         allow_direct: bool,
         span_queries: bool = False,
-        write_patience: float = 30.0,
+        write_timeout: float = 30.0,
     ) -> None:
         """Prepares the service.
 
@@ -46,7 +46,7 @@ class Tracer(pb_grpc.TracerServicer):
             max_traces: Walks that may be under way at once.
             allow_direct: Whether walks without a proxy are allowed.
             span_queries: Whether spans show the queries of URLs.
-            write_patience: Seconds a caller may leave an event unread before its walk is cancelled.
+            write_timeout: Seconds a caller may leave an event unread before its walk is cancelled.
         """
         self._fetcher = fetcher
         self._targets = targets
@@ -54,7 +54,7 @@ class Tracer(pb_grpc.TracerServicer):
         self._max_traces = max_traces
         self._allow_direct = allow_direct
         self._span_queries = span_queries
-        self._write_patience = write_patience
+        self._write_timeout = write_timeout
         self._walks: set[Walk] = set()
         self._stopping = False
 
@@ -88,7 +88,7 @@ class Tracer(pb_grpc.TracerServicer):
         metrics.IN_FLIGHT.inc()
         try:
             async with (
-                _Reader(context, self._write_patience) as reader,
+                _Reader(context, self._write_timeout) as reader,
                 Report(reader.send, hop_delay=asked.hop_delay) as report,
                 aclosing(walk.events()) as events,
             ):
@@ -122,10 +122,10 @@ class _Reader:
     One timer watches all events of a walk; a timeout around each write costs as much CPU as building the event.
     """
 
-    def __init__(self, context: aio.ServicerContext[Any, Any], patience: float) -> None:
-        """Waits up to `patience` seconds for each event to be read."""
+    def __init__(self, context: aio.ServicerContext[Any, Any], timeout: float) -> None:
+        """Waits up to `timeout` seconds for each event to be read."""
         self._context = context
-        self._patience = patience
+        self._timeout = timeout
         self._loop = asyncio.get_running_loop()
         self._sending_since: float | None = None
         self._gave_up = False
@@ -135,7 +135,7 @@ class _Reader:
         if task is None:
             raise RuntimeError("a caller is served in a task")
         self._task = task
-        self._timer = self._loop.call_later(self._patience, self._watch)
+        self._timer = self._loop.call_later(self._timeout, self._watch)
         return self
 
     async def __aexit__(
@@ -157,8 +157,8 @@ class _Reader:
     def _watch(self) -> None:
         now = self._loop.time()
         since = now if self._sending_since is None else self._sending_since
-        if now - since >= self._patience:
+        if now - since >= self._timeout:
             self._gave_up = True
             self._task.cancel()
         else:
-            self._timer = self._loop.call_at(since + self._patience, self._watch)
+            self._timer = self._loop.call_at(since + self._timeout, self._watch)

@@ -154,7 +154,7 @@ async def serving(
     max_traces: int = 1000,
     allow_direct: bool = True,
     grace: float = 0.2,
-    write_patience: float = 30,
+    write_timeout: float = 30,
 ) -> AsyncIterator[Rig]:
     """Serves a tracer, wired as `main` does, for as long as the context lasts."""
     async with Driver() as driver:
@@ -164,7 +164,7 @@ async def serving(
             settings or walk.Settings(),
             max_traces=max_traces,
             allow_direct=allow_direct,
-            write_patience=write_patience,
+            write_timeout=write_timeout,
         )
         server = Server(Address("127.0.0.1", 0), [tracer.service], grace=grace)
         async with server:

@@ -42,7 +42,7 @@ from local.run.supervisor import Process, Supervisor
 async def main():
     supervisor = Supervisor(Path.cwd(), Path(sys.argv[1]), lambda name, line: print(line, flush=True))
     {load}
-    await supervisor.start(Process("sleeper", ("-m", "sleeper"), dict(os.environ)), patience=10)
+    await supervisor.start(Process("sleeper", ("-m", "sleeper"), dict(os.environ)), timeout=10)
     await asyncio.sleep(600)
 asyncio.run(main())
 """
@@ -70,7 +70,7 @@ async def supervisor(request: pytest.FixtureRequest, tmp_path: Path, said: Said)
     if request.param == "forked":
         await made.load(["http.server"], environment(tmp_path))
     yield made
-    await made.stop_all(patience=1)
+    await made.stop_all(timeout=1)
 
 
 def environment(directory: Path) -> dict[str, str]:
@@ -104,10 +104,10 @@ def programs(tmp_path: Path) -> Programs:
 async def test_it_waits_until_a_process_is_ready_and_keeps_what_it_says(
     supervisor: Supervisor, programs: Programs, said: Said, tmp_path: Path
 ) -> None:
-    await supervisor.start(programs.server(), patience=20)
+    await supervisor.start(programs.server(), timeout=20)
     pid = said.pid()
     assert os.getpgid(pid) != os.getpgid(0)  # the terminal's Ctrl-C does not reach it
-    await supervisor.stop("server", patience=10)
+    await supervisor.stop("server", timeout=10)
     assert gone(pid)
     assert not supervisor.died.done()
     assert (tmp_path / "server.log").read_text() == f"serving {pid}\n"
@@ -117,7 +117,7 @@ async def test_a_process_that_never_gets_ready_is_reported(
     supervisor: Supervisor, programs: Programs, tmp_path: Path
 ) -> None:
     with pytest.raises(LocalError, match=rf"server is not ready after 0 s: see {tmp_path}/server\.log"):
-        await supervisor.start(programs.server(path="/never"), patience=0.3)
+        await supervisor.start(programs.server(path="/never"), timeout=0.3)
 
 
 async def test_a_process_that_ends_instead_of_getting_ready_is_reported_with_its_last_lines(
@@ -125,14 +125,14 @@ async def test_a_process_that_ends_instead_of_getting_ready_is_reported_with_its
     programs: Programs,
 ) -> None:
     with pytest.raises(LocalError) as fault:
-        await supervisor.start(programs.server("print('first'); print('second'); raise SystemExit(3)"), patience=20)
+        await supervisor.start(programs.server("print('first'); print('second'); raise SystemExit(3)"), timeout=20)
     lines = str(fault.value).splitlines()
     assert lines[0].startswith("server ended with code 3; its log is ")
     assert [line.strip() for line in lines[1:]] == ["first", "second"]
 
 
 async def test_a_process_that_dies_is_noticed(supervisor: Supervisor, programs: Programs, said: Said) -> None:
-    await supervisor.start(programs.server(), patience=20)
+    await supervisor.start(programs.server(), timeout=20)
     os.kill(said.pid(), signal.SIGKILL)
     async with asyncio.timeout(10):
         child = await supervisor.died
@@ -140,31 +140,31 @@ async def test_a_process_that_dies_is_noticed(supervisor: Supervisor, programs: 
 
 
 async def test_one_that_does_not_listen_is_killed(supervisor: Supervisor, programs: Programs, said: Said) -> None:
-    await supervisor.start(programs.server(STUBBORN), patience=20)
-    await supervisor.stop("server", patience=0.2)
+    await supervisor.start(programs.server(STUBBORN), timeout=20)
+    await supervisor.stop("server", timeout=0.2)
     assert gone(said.pid())
     assert not supervisor.died.done()
 
 
 async def test_a_task_runs_to_its_end(supervisor: Supervisor, programs: Programs, said: Said) -> None:
-    await supervisor.run(programs.script("print('done')"), patience=20)
+    await supervisor.run(programs.script("print('done')"), timeout=20)
     assert said == [("script", "done")]
     assert not supervisor.died.done()
     with pytest.raises(LocalError, match="script ended with code 1"):
-        await supervisor.run(programs.script("raise SystemExit(1)"), patience=20)
+        await supervisor.run(programs.script("raise SystemExit(1)"), timeout=20)
     with pytest.raises(LocalError, match="script is not done after 0 s"):
-        await supervisor.run(programs.script("import time; time.sleep(600)"), patience=0.2)
+        await supervisor.run(programs.script("import time; time.sleep(600)"), timeout=0.2)
 
 
 async def test_lines_are_lines_however_they_come(supervisor: Supervisor, programs: Programs, said: Said) -> None:
     program = "import sys; w = sys.stdout.buffer.write; w(b'a' * 300000 + b'\\nb\\n'); w(b'\\xff'); w(b'c\\nlast')"
-    await supervisor.run(programs.script(program), patience=20)
+    await supervisor.run(programs.script(program), timeout=20)
     assert [line for _, line in said] == ["a" * 300_000, "b", "\ufffdc", "last"]
 
 
 async def test_the_log_before_is_kept(supervisor: Supervisor, programs: Programs, tmp_path: Path) -> None:
-    await supervisor.run(programs.script("print(1)", "two words"), patience=20)
-    await supervisor.run(programs.script("print(2)", "two words"), patience=20)
+    await supervisor.run(programs.script("print(1)", "two words"), timeout=20)
+    await supervisor.run(programs.script("print(2)", "two words"), timeout=20)
     assert (tmp_path / "two-words.log").read_text() == "2\n"
     assert (tmp_path / "two-words.log.1").read_text() == "1\n"
 
@@ -181,7 +181,7 @@ print(" ".join(open("/proc/self/cmdline").read().rstrip(chr(0)).split(chr(0))))
     given = {name: value for name, value in process.environment.items() if name != "SECRET"} | {"GIVEN": "yes"}
     os.environ["SECRET"] = "of the runner"
     try:
-        await supervisor.run(replace(process, environment=given), patience=20)
+        await supervisor.run(replace(process, environment=given), timeout=20)
     finally:
         del os.environ["SECRET"]
     assert [line for _, line in said] == [
@@ -204,7 +204,7 @@ async def test_a_program_ends_as_it_ends_alone(
     supervisor: Supervisor, programs: Programs, said: Said, program: str, last: str
 ) -> None:
     with pytest.raises(LocalError, match="script ended with code 1"):
-        await supervisor.run(programs.script(program), patience=20)
+        await supervisor.run(programs.script(program), timeout=20)
     assert said[-1] == ("script", last)
 
 

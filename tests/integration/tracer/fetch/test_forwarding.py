@@ -183,8 +183,8 @@ async def test_a_forwarding_proxy_that_breaks_off(client: Client, how: str) -> N
         return True
 
     async with Origin(landing) as origin, ForwardProxy(origin, intercept=intercept) as proxy:
-        patience = 0.3 if how == "silence" else 5
-        walked = await client.trace("http://a.test/", named(proxy.port, f"breaks-{how}"), hop_timeout=patience)
+        timeout = 0.3 if how == "silence" else 5
+        walked = await client.trace("http://a.test/", named(proxy.port, f"breaks-{how}"), hop_timeout=timeout)
     expected = ("HOP_TIMEOUT", "RESPONSE_TIMEOUT") if how == "silence" else ("CONNECTION_ERROR", "CONNECTION_CLOSED")
     assert (walked.stop, walked.reason) == expected
     assert (walked.blame, walked.result.failure.target_reached) == ("UNCLEAR", True)

@@ -43,7 +43,7 @@ def verdict(walked: Walked) -> Verdict:
     return Verdict(walked.stop, failure.reason, walked.blame, failure.target_reached)
 
 
-def patience(expected: Verdict) -> float:
+def timeout(expected: Verdict) -> float:
     """Returns how long a hop may take: short only where running out of it is what is expected."""
     return STALL if expected.stop == "HOP_TIMEOUT" else 10
 
@@ -132,7 +132,7 @@ async def test_connect(client: Client, case: str, protocol: common_pb2.Protocol)
     intercept, expected = CONNECT_CASES[case]
     tls = server_tls() if protocol == common_pb2.HTTPS else None
     async with Origin(landing, tls=server_tls()) as origin, ForwardProxy(origin, intercept=intercept, tls=tls) as proxy:
-        walked = await client.trace("https://a.test/", http_proxy(proxy.port, protocol), hop_timeout=patience(expected))
+        walked = await client.trace("https://a.test/", http_proxy(proxy.port, protocol), hop_timeout=timeout(expected))
         assert origin.connections == 0
     assert verdict(walked) == expected
     assert [hop.status for hop in walked.hops] == [0]
@@ -170,7 +170,7 @@ TUNNEL_CASES = {
 async def test_a_plain_request_through_a_tunnel(client: Client, case: str) -> None:
     intercept, expected = TUNNEL_CASES[case]
     async with Origin(landing) as origin, ForwardProxy(origin, intercept=intercept) as proxy:
-        walked = await client.trace("http://a.test/", http_proxy(proxy.port), hop_timeout=patience(expected))
+        walked = await client.trace("http://a.test/", http_proxy(proxy.port), hop_timeout=timeout(expected))
         assert [request.target for request in proxy.requests] == ["a.test:80"]
         assert origin.connections == 0
     assert verdict(walked) == expected
@@ -247,7 +247,7 @@ async def test_a_socks_proxy_that_fails(client: Client, case: str, credentials: 
     script, expected = SOCKS_SCRIPTS[case]
     async with Origin(landing) as origin, SocksProxy(origin, script) as proxy:
         proxied = http_proxy(proxy.port, common_pb2.SOCKS5, credentials=credentials)
-        walked = await client.trace("https://a.test/", proxied, hop_timeout=patience(expected))
+        walked = await client.trace("https://a.test/", proxied, hop_timeout=timeout(expected))
     assert verdict(walked) == expected
 
 

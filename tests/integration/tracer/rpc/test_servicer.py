@@ -192,7 +192,7 @@ async def test_a_caller_that_does_not_read_stops_the_walk_where_it_is(client: Cl
 
 
 async def test_a_caller_that_never_reads_loses_its_walk() -> None:
-    async with serving(write_patience=0.2) as rig, Origin(_long_urls) as origin:
+    async with serving(write_timeout=0.2) as rig, Origin(_long_urls) as origin:
         limits = pb.Limits(max_hops=100)
         request = pb.TraceRequest(trace_id="t", url=f"http://127.0.0.1:{origin.port}/0", limits=limits)
         call = rig.client.call(request)

@@ -15,7 +15,7 @@ def test_steps_and_tables_are_aligned() -> None:
     console = Console(stream)
     console.step("postgres", 0.123, "ready")
     console.table([("click", "curl"), ("", "more")])
-    console.fault("port 1 is taken")
+    console.failure("port 1 is taken")
     assert stream.getvalue().splitlines() == [
         "  ok postgres                0.12 s   ready",
         "  click         curl",
@@ -26,7 +26,7 @@ def test_steps_and_tables_are_aligned() -> None:
 
 def test_colour_is_used_where_it_is_wanted() -> None:
     stream = io.StringIO()
-    Console(stream, colour=True).fault("no")
+    Console(stream, colour=True).failure("no")
     assert "\x1b[31m" in stream.getvalue()
 
 
