@@ -23,6 +23,7 @@ from yarl import URL
 
 from clicktrace.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from libs.common.enums import name_of
+from libs.common.process import naming
 from libs.common.rpc import times, tls
 from libs.common.rpc.client import channel
 
@@ -260,5 +261,14 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def main(arguments: Sequence[str]) -> int:
+    """Reads the command line and runs; returns the exit code. A misspelt variable is a fault, as at the services."""
+    made = parser()
+    options = made.parse_args(arguments)
+    if faults := list(naming.faults(os.environ)):
+        made.error("\n".join(faults))
+    return asyncio.run(load(options))
+
+
 if __name__ == "__main__":
-    sys.exit(asyncio.run(load(parser().parse_args())))
+    sys.exit(main(sys.argv[1:]))

@@ -6,7 +6,7 @@ import pytest
 
 from clicktrace.gateway.v1 import gateway_pb2 as pb
 from libs.common.rpc.times import to_duration
-from local.tools.load import Progress, Row, Shot, in_use_twice
+from local.tools.load import Progress, Row, Shot, in_use_twice, main
 
 
 def row(*uses: tuple[str, float, float | None], start: float = 1_000_000.0) -> Row:
@@ -52,3 +52,15 @@ def test_progress_is_a_bar_on_a_terminal_and_nothing_elsewhere() -> None:
         progress.step()
     assert terminal.getvalue() == "\r" + "█" * 20 + "·" * 20 + " 1/2\r" + "█" * 40 + " 2/2\n"
     assert file.getvalue() == ""
+
+
+def test_a_misspelt_token_is_told_before_anybody_clicks(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GATEWAY_OPERATOR_TOKN", "marker")
+    with pytest.raises(SystemExit) as caught:
+        main(["--url", "http://127.0.0.1:9/"])
+    assert caught.value.code == 2
+    told = capsys.readouterr().err
+    assert "the nearest is GATEWAY_OPERATOR_TOKEN" in told
+    assert "marker" not in told
