@@ -220,8 +220,23 @@ async def gateway(config: GatewaySettings, stop: asyncio.Event) -> AsyncIterator
             )
         )
         stack.callback(stream.close)
+        public = web.ServerRunner(
+            PlainServer(
+                ClickEndpoint(
+                    clicks,
+                    trusted=config.trusted_proxies,
+                    hops=config.trusted_hops,
+                    max_headers_bytes=config.max_headers_bytes,
+                    on_refusal=metrics.refused,
+                ).handle,
+                header_timeout=config.header_timeout,
+                max_url_bytes=config.max_url_bytes,
+                max_header_bytes=config.max_header_bytes,
+            ),
+            shutdown_timeout=_VISITORS_SECONDS,
+        )
         internal_routes = InternalRoutes(
-            lambda: "stopping" if stop.is_set() else ", ".join(f"job {job} fails" for job in jobs.failing),
+            lambda: _unready(stop, public, jobs),
             maintain_pool=partial(run_maintenance, around.pool_admin),
             maintain_log=retention.once,
             operator_token=token,
@@ -252,24 +267,16 @@ async def gateway(config: GatewaySettings, stop: asyncio.Event) -> AsyncIterator
         await stack.enter_async_context(jobs.running("console", board.run))
         internal = web.AppRunner(internal_routes, access_log=None)
         internal_port = await stack.enter_async_context(listening(internal, config.internal_listen))
-        public = web.ServerRunner(
-            PlainServer(
-                ClickEndpoint(
-                    clicks,
-                    trusted=config.trusted_proxies,
-                    hops=config.trusted_hops,
-                    max_headers_bytes=config.max_headers_bytes,
-                    on_refusal=metrics.refused,
-                ).handle,
-                header_timeout=config.header_timeout,
-                max_url_bytes=config.max_url_bytes,
-                max_header_bytes=config.max_header_bytes,
-            ),
-            shutdown_timeout=_VISITORS_SECONDS,
-        )
         public_port = await stack.enter_async_context(listening(public, config.listen))
         yield Ports(public_port, internal_port, grpc_server.port)
         stop.set()
+
+
+def _unready(stop: asyncio.Event, public: web.ServerRunner, jobs: Supervisor) -> str:
+    """Returns why no visitors are wanted; empty if they are. Probes come in before the public port listens."""
+    if stop.is_set():
+        return "stopping"
+    return ", ".join(f"job {job} fails" for job in jobs.failing) if public.addresses else "starting"
 
 
 @asynccontextmanager
