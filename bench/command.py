@@ -8,6 +8,7 @@ from bench.compare import CompareError, report
 from bench.compare.figures import Target
 from bench.measure.report import ROOT, Row, publish
 from bench.sizes import FULL, SMOKE, Sizes
+from libs.common.process import logs
 
 LEAST_TURNS = 5
 
@@ -30,6 +31,7 @@ def main(
     whole = parser(f"bench-{name}", description, parents=[comparison])
     add_arguments(whole)
     options = whole.parse_intermixed_args(words)
+    quiet()
     if options.baseline is None:
         return 0 if publish(name, measure(options, sizes(options)), smoke=options.smoke) else 1
     if options.smoke:
@@ -59,6 +61,11 @@ def parser(
         "--smoke", action="store_true", help="tiny sizes: shows in seconds that it runs; its figures mean nothing"
     )
     return made
+
+
+def quiet() -> None:
+    """Keeps what the system logs in this process, such as its migrations, out of the table; errors are shown."""
+    logs.setup("bench", "json", "error")
 
 
 def sizes(options: argparse.Namespace) -> Sizes:

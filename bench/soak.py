@@ -327,6 +327,7 @@ def main() -> int:
     parser.add_argument("--rate", type=float, help="clicks a second")
     parser.add_argument("--logs", type=Path, help="where the processes leave their logs; nowhere if left out")
     options = parser.parse_args()
+    command.quiet()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 65_536), most))
     with (

@@ -34,6 +34,8 @@ def bench(*arguments: str, kept: bool = True) -> tuple[int, list[tuple[Namespace
 def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Keeps what the tests measure out of bench/results."""
     monkeypatch.setattr(measured, "_RESULTS", tmp_path)
+    # Logs are those of the process, and the other tests want theirs.
+    monkeypatch.setattr(command, "quiet", lambda: None)
     return tmp_path
 
 
