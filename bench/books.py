@@ -1,4 +1,4 @@
-"""The books after a soak: the click log beside the answers, the pool beside its history, both beside the proxies."""
+"""Checks the books after a soak: the click log against the answers, the pool against its history and the proxies."""
 
 import asyncio
 import json

@@ -114,7 +114,7 @@ async def leases(running: EmbeddedPostgres, size: sizes.Capacity) -> AsyncIterat
 
 
 async def pairs(store: PostgresLeases, group: int, seconds: float) -> int:
-    """Leases and releases groups of IPs for so long, and returns how many leases that were."""
+    """Leases and releases groups of IPs for `seconds`; returns the number of leases."""
     done = 0
     until = time.perf_counter() + seconds
     while time.perf_counter() < until:
@@ -148,7 +148,7 @@ async def clicks(running: EmbeddedPostgres, size: sizes.Capacity) -> AsyncIterat
 
 
 async def logged(table: ClickTable, group: int, seconds: float) -> int:
-    """Logs clicks for so long, and returns how many."""
+    """Logs clicks for `seconds`; returns their number."""
     done = 0
     until = time.perf_counter() + seconds
     while time.perf_counter() < until:
@@ -188,14 +188,14 @@ def ended(begun: ClickRecord) -> ClickRecord:
 
 @dataclass
 class Caller:
-    """Leases and releases at a constant rate, whatever becomes of it."""
+    """Leases and releases at a constant rate, regardless of failures."""
 
     stub: "pool_pb2_grpc.PoolManagerAsyncStub"
     waits: list[float] = field(default_factory=list)
     failures: int = 0
 
     async def call(self) -> None:
-        """Leases an IP and gives it back."""
+        """Leases and releases an IP."""
         began = time.perf_counter()
         try:
             request = pb.LeaseRequest(request_id=f"capacity-{next(_numbers)}", country="us", holder="bench")
@@ -215,7 +215,7 @@ class Caller:
 
 @contextmanager
 def server(url: str) -> Iterator[int]:
-    """Runs a pool manager without cooldown over a database, and gives its port."""
+    """Runs a pool manager without cooldown over a database; yields its port."""
     words = [sys.executable, "-m", "bench.world.pool_server", url, "0"]
     process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -288,7 +288,7 @@ def run(_options: argparse.Namespace, size: sizes.Sizes) -> list[Row]:
 
 
 def main() -> int:
-    """Prints the report and writes it down; returns 1 if a limit was not kept."""
+    """Prints and stores the report; returns 1 if a limit was missed."""
     return command.main("capacity", __doc__, run)
 
 

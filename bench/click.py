@@ -57,7 +57,7 @@ _numbers = itertools.count()
 
 
 def query(offer: str) -> str:
-    """Returns the query of a click like no other."""
+    """Returns the query of a click with an identity of its own."""
     return f"offer={offer}&gclid=bench-{next(_numbers)}&utm_source=bench&utm_campaign=a%20b"
 
 
@@ -305,7 +305,7 @@ def part(text: str) -> str:
 
 
 def main() -> int:
-    """Prints the report and writes it down; returns 1 if a limit was not kept."""
+    """Prints and stores the report; returns 1 if a limit was missed."""
     return command.main(
         "click",
         __doc__,

@@ -150,7 +150,7 @@ def run(options: argparse.Namespace, size: sizes.Sizes) -> Sequence[Row]:
 
 
 def main() -> int:
-    """Prints the report and writes it down; returns 1 if a limit was not kept."""
+    """Prints and stores the report; returns 1 if a limit was missed."""
     return command.main("console", __doc__, run, add_arguments=_options)
 
 

@@ -318,7 +318,7 @@ def run(_options: argparse.Namespace, size: sizes.Sizes) -> list[Row]:
 
 
 def main() -> int:
-    """Prints the report and writes it down; returns 1 if a limit was not kept."""
+    """Prints and stores the report; returns 1 if a limit was missed."""
     return command.main("pool", __doc__, run)
 
 

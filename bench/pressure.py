@@ -57,7 +57,7 @@ class _Crowd:
         return answer
 
     async def click(self, offer: str, address: str) -> Answer:
-        """Clicks like nobody before."""
+        """Clicks with an identity of its own."""
         query = f"offer={offer}&gclid=pressure-{next(_numbers)}&utm_source=bench&utm_campaign=a%20b"
         return await self.visitors.click(query, address=address)
 
@@ -183,5 +183,5 @@ async def _recorded(crowd: _Crowd) -> list[Row]:
 
 
 def _address(number: int) -> str:
-    """Returns an address that nobody else has."""
+    """Returns an unused address."""
     return f"203.{number // 62_500}.{number // 250 % 250}.{number % 250 + 1}"

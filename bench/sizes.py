@@ -9,18 +9,18 @@ class Click:
 
     ips: int
     at_once: int
-    """Visitors who click in one moment."""
+    """Number of visitors who click in one moment."""
     rounds: int
     even_seconds: float
-    """How long visitors come at an even pace."""
+    """Seconds for which visitors come at an even pace."""
     saturation_rounds: int
     saturation_seconds: float
     saturation_visitors: int
     pause_seconds: float
-    """Between two turns at saturation."""
+    """Seconds between two turns at saturation."""
     deadline_seconds: float
     held: int
-    """Traces in flight."""
+    """Number of traces in flight."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,11 @@ class Pressure:
 
     ips: int
     seconds: float
-    """How long clicks are refused at an even pace."""
+    """Seconds for which clicks are refused at an even pace."""
     room: int
     """How many visitors may wait at once."""
     waiting_seconds: float
-    """How long those who take the room wait."""
+    """Seconds for which the visitors wait that take the room."""
     at_once: int
     saturation_seconds: float
 
@@ -49,14 +49,14 @@ class Pool:
     """IPs for the leases that are taken one by one: enough for all of them, because none comes free again."""
     rounds: int
     seconds: float
-    """How long a turn lasts."""
+    """Seconds of a turn."""
     paced_rounds: int
     paced_seconds: float
     warm_seconds: float
-    """The beginning of each paced turn, which does not count."""
+    """Seconds of warm-up in each paced turn."""
     saturation_seconds: float
     settling_seconds: float
-    """The beginning of the saturation, while waves even out."""
+    """Seconds of warm-up at saturation, while waves even out."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Tracer:
     rounds: int
     batches: int
     traces: int
-    """In one batch."""
+    """Number of traces in one batch."""
     program_traces: int
     slow: tuple[int, ...]
     """Traces held at once; the first number has a limit to keep."""
@@ -78,7 +78,7 @@ class Capacity:
 
     ips: int
     seconds: float
-    """How long each measurement lasts."""
+    """Seconds of each measurement."""
     warm_seconds: float
     groups: tuple[int, ...]
     """Leases in one statement."""
@@ -92,7 +92,7 @@ class Console:
 
     ips: int
     clicks: int
-    """A second."""
+    """Clicks per second."""
     seconds: int
 
 

@@ -70,13 +70,13 @@ class Kind:
     mode: "pb.Mode" = pb.TRACE
 
     def is_right(self, answer: Answer) -> bool:
-        """Says whether an answer is what it should be while nothing is lost."""
+        """Returns whether an answer is right while nothing is lost."""
         if self.mode == pb.BEACON:
             return answer.status == 204
         return answer.status == 302 and self.has_landed(answer) == self.lands
 
     def has_landed(self, answer: Answer) -> bool:
-        """Says whether a visitor was sent to where the chain ends, and not to where it begins."""
+        """Returns whether a visitor was sent to where the chain ends, and not to where it begins."""
         return self.path.rpartition("/")[0] + "/0?" in answer.location
 
 
@@ -100,7 +100,7 @@ def _long() -> Sequence[Kind]:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a mode is."""
+    """What a mode restarts, and how."""
 
     kinds: Sequence[Kind]
     rate: float

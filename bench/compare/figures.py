@@ -143,7 +143,7 @@ class Target:
         return found[0]
 
     def is_met(self, comparison: Comparison) -> bool:
-        """Tells whether the ratio keeps the bound, or misses it by no more than the baseline's own spread."""
+        """Returns whether the ratio keeps the bound, or misses it by no more than the baseline's own spread."""
         ratio, spread = comparison.ratio, comparison.spread
         if ratio is None or spread is None:
             return False

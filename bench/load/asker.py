@@ -36,7 +36,7 @@ class Asker:
         self._held: list[asyncio.Task[None]] = []
 
     async def obey(self, order: str) -> str:
-        """Does what it is told and returns its answer; RuntimeError for a walk that does not land."""
+        """Executes an order and returns its answer; RuntimeError for a walk that does not land."""
         match order:
             case "batch":
                 await many(lambda: self._trace(START), self._count)
@@ -73,7 +73,7 @@ class Asker:
 
 
 async def main() -> None:
-    """Obeys one order a line until there are no more."""
+    """Executes one order per line until the input ends."""
     served, port, count = map(int, sys.argv[1:])
     orders = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)

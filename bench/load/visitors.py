@@ -16,7 +16,7 @@ BROKEN, REFUSED = 0, -1
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a visitor got."""
+    """The answer that a visitor got."""
 
     status: int
     location: str
@@ -72,7 +72,7 @@ class Visitors:
     async def click(self, query: str, *, address: str = "", timeout: float = 60.0) -> Answer:
         """Clicks; the status is BROKEN when the connection breaks or nothing comes for `timeout` seconds.
 
-        With an `address` the click comes from there, by the word of a proxy that a gateway has to trust.
+        With an `address` the click carries it in X-Forwarded-For, which the gateway has to trust.
         """
         forwarded = f"X-Forwarded-For: {address}\r\n".encode() if address else b""
         began = time.perf_counter()
@@ -95,7 +95,7 @@ class Visitors:
         return Answer(int(head.split(b" ", 2)[1]), location, click_id, seconds)
 
     def leave(self) -> None:
-        """Closes the connections that are idle."""
+        """Closes idle connections."""
         while self._idle:
             self._idle.popleft().transport.close()
 

@@ -1,1 +1,1 @@
-"""What a measurement needs of the kernel and of a clock, and how it is printed. Never a word of what is measured."""
+"""Clocks, CPU and memory counters, and reports. Never a word of what is measured."""

@@ -1,4 +1,4 @@
-"""Load at an even pace: steps that begin on time, whatever becomes of the ones before."""
+"""Load at an even pace: steps start on time, whether or not earlier ones have ended."""
 
 import asyncio
 import time

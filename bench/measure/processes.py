@@ -1,4 +1,4 @@
-"""What processes cost: their CPU time and their memory, as the kernel counts them."""
+"""CPU time and memory of processes, as the kernel counts them."""
 
 import os
 from collections.abc import Iterable

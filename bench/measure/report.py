@@ -1,4 +1,4 @@
-"""What a measurement says: lines with their limits, printed as a table and written down as JSON."""
+"""Reports of measurements: lines with limits, printed as a table and stored as JSON."""
 
 import json
 from collections.abc import Iterable
