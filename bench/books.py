@@ -38,26 +38,26 @@ async def check(stack: Stack, answered: Mapping[str, Answer], *, cooldown: float
     `lost` is the number of visitors whose connection broke; `killed` says that processes were ended by force, which may
     leave clicks unfinished and leases to their TTL.
     """
-    faults: list[str] = []
+    problems: list[str] = []
     async with stack.connection() as connection:
         unfinished = 0 if killed else await _settled(connection, _OPEN)
         if unfinished:
-            faults.append(f"{unfinished} clicks are not finished")
+            problems.append(f"{unfinished} clicks are not finished")
         in_use = await _settled(connection, _IN_USE)
         if in_use:
-            faults.append(f"{in_use} leases are not back")
+            problems.append(f"{in_use} leases are not back")
         too_soon = await connection.fetchval(_TOO_SOON, cooldown)
         if too_soon:
-            faults.append(f"{too_soon} IPs were leased before they had rested")
+            problems.append(f"{too_soon} IPs were leased before they had rested")
         endings = {row["ending"]: row["count"] for row in await connection.fetch(_ENDINGS)}
         leases, attempts = await connection.fetchval(_LEASES), await connection.fetchval(_ATTEMPTS)
         if not killed:
             if set(endings) - {"RELEASED"}:
-                faults.append(f"not every lease was released: {endings}")
+                problems.append(f"not every lease was released: {endings}")
             if leases < attempts:
-                faults.append(f"{attempts} attempts in the click log, and only {leases} leases")
+                problems.append(f"{attempts} attempts in the click log, and only {leases} leases")
         logged = {row["click_id"]: row for row in await connection.fetch(_LOGGED)}
-    faults += _compare(logged, answered, lost)
+    problems += _compare(logged, answered, lost)
     reasons = Counter(f"{row['status']} {row['answer']} {row['reason']}".strip() for row in logged.values())
     print(f"\nclick log: {len(logged)} clicks")
     for words, count in reasons.most_common():
@@ -65,21 +65,21 @@ async def check(stack: Stack, answered: Mapping[str, Answer], *, cooldown: float
     print(f"pool: {leases} leases ended ({endings}), {attempts} attempts in the log, {in_use} in use")
     seen = await _audit(stack.network_port, cooldown - _TOLERANCE)
     print(f"proxies: {seen['requests']} requests, {seen['changes']} changes of hands, {len(seen['short'])} too soon")
-    faults += [f"an address was used by two clicks: {use}" for use in seen["short"]]
-    return faults
+    problems += [f"an address was used by two clicks: {use}" for use in seen["short"]]
+    return problems
 
 
 def _compare(logged: Mapping[str, asyncpg.Record], answered: Mapping[str, Answer], lost: int) -> list[str]:
-    faults = [f"click {click_id} was answered and is not in the log" for click_id in answered.keys() - logged.keys()]
-    faults += [
+    problems = [f"click {click_id} was answered and is not in the log" for click_id in answered.keys() - logged.keys()]
+    problems += [
         f"click {click_id} has another answer in the log"
         for click_id in answered.keys() & logged.keys()
         if logged[click_id]["location"] != answered[click_id].location
     ]
     unknown = logged.keys() - answered.keys()
     if len(unknown) > lost:
-        faults.append(f"{len(unknown)} clicks in the log nobody was answered for, and {lost} broken connections")
-    return faults
+        problems.append(f"{len(unknown)} clicks in the log nobody was answered for, and {lost} broken connections")
+    return problems
 
 
 async def _settled(connection: "asyncpg.Connection[asyncpg.Record]", question: str) -> int:

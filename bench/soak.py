@@ -270,9 +270,9 @@ def table(soak: Soak) -> None:
         )
 
 
-def faults_of_answers(soak: Soak) -> list[str]:
+def problems_of_answers(soak: Soak) -> list[str]:
     """Returns what is wrong with the answers: all but what a process that was killed may have taken with it."""
-    faults = []
+    problems = []
     for click in soak.clicks:
         if click.kind.is_right(click.answer):
             continue
@@ -280,8 +280,8 @@ def faults_of_answers(soak: Soak) -> list[str]:
         lost_gateway = click.answer.status == BROKEN and click.gateway in excused
         lost_other = click.answer.status == 302 and any(not name.startswith("gateway") for name in excused)
         if not (lost_gateway or lost_other):
-            faults.append(f"{click.kind.name} at {click.gateway} got {click.answer}")
-    return faults
+            problems.append(f"{click.kind.name} at {click.gateway} got {click.answer}")
+    return problems
 
 
 async def soak(
@@ -307,12 +307,12 @@ async def soak(
         table(run)
         lost = sum(click.answer.status == BROKEN for click in run.clicks)
         answered = {click.answer.click_id: click.answer for click in run.clicks if click.answer.click_id}
-        faults = faults_of_answers(run)
-        faults += await books.check(stack, answered, cooldown=COOLDOWN, lost=lost, killed=bool(run.losses))
-    print(f"\n{len(run.clicks)} clicks, {len(faults)} faults")
-    for fault in faults[:40]:
-        print(f"  {fault}")
-    return not faults
+        problems = problems_of_answers(run)
+        problems += await books.check(stack, answered, cooldown=COOLDOWN, lost=lost, killed=bool(run.losses))
+    print(f"\n{len(run.clicks)} clicks, {len(problems)} problems")
+    for problem in problems[:40]:
+        print(f"  {problem}")
+    return not problems
 
 
 def main() -> int:

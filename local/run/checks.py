@@ -26,8 +26,8 @@ def check_machine() -> None:
 
 def check_names(environment: Mapping[str, str]) -> None:
     """Raises LocalError if a variable is a misspelt setting: the services would stop at it, one after the other."""
-    if faults := list(naming.faults(environment)):
-        raise LocalError("\n".join(faults), exit_code=2)
+    if problems := list(naming.violations(environment)):
+        raise LocalError("\n".join(problems), exit_code=2)
 
 
 def check_ports(options: Options, proxies: int) -> None:

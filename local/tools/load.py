@@ -199,24 +199,24 @@ async def load(options: argparse.Namespace) -> int:
     began = asyncio.get_running_loop().time()
     shots = await shoot(options, Progress(options.clicks, sys.stderr).step)
     seconds = asyncio.get_running_loop().time() - began
-    fault = ""
+    problem = ""
     try:
         rows = await look_up(shots, options)
     except (aio.AioRpcError, tls.TlsError) as error:
         detail = error.details() if isinstance(error, aio.AioRpcError) else str(error)
-        fault = f"the click log at {options.grpc} cannot be read, so the IPs are not known: {detail}"
+        problem = f"the click log at {options.grpc} cannot be read, so the IPs are not known: {detail}"
         rows = [Row(shot, None) for shot in shots]
     print(*table(rows), "", *summary(rows, seconds), sep="\n")
     unanswered = sum(not shot.is_answered for shot in shots)
     twice = in_use_twice(rows)
-    faults = [
-        fault,
+    problems = [
+        problem,
         f"{unanswered} of {len(shots)} visitors were not sent on" if unanswered else "",
         f"used by two clicks at the same time: {', '.join(twice)}" if twice else "",
     ]
-    for line in filter(None, faults):
+    for line in filter(None, problems):
         print(f"failed: {line}", file=sys.stderr)
-    return 1 if any(faults) else 0
+    return 1 if any(problems) else 0
 
 
 def parser() -> argparse.ArgumentParser:
@@ -262,11 +262,11 @@ def _count(text: str) -> int:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Reads the command line and runs; returns the exit code. A misspelt variable is a fault, as at the services."""
+    """Reads the command line and runs; returns the exit code. A misspelt variable is a problem, as at the services."""
     made = parser()
     options = made.parse_args(arguments)
-    if faults := list(naming.faults(os.environ)):
-        made.error("\n".join(faults))
+    if problems := list(naming.violations(os.environ)):
+        made.error("\n".join(problems))
     return asyncio.run(load(options))
 
 

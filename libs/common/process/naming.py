@@ -19,7 +19,7 @@ _ALIKE = 0.88
 _ENDS = 4
 
 
-def faults(
+def violations(
     given: Collection[str], own: Collection[str] = (), *, gone: Collection[str] = (), prefix: str = ""
 ) -> Iterator[str]:
     """Yields a message for each variable that is meant for a service and is no setting; the nearest setting is named.

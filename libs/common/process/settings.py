@@ -1,4 +1,4 @@
-"""Settings from environment variables, checked once at start, with every fault reported at once."""
+"""Settings from environment variables, checked once at start, with every violation reported at once."""
 
 import os
 import re
@@ -31,7 +31,7 @@ _QUOTED = 60
 class Settings(BaseSettings):
     """What is read from the environment: each field is declared with its type, default, range, unit and meaning.
 
-    The variable of a field is its name in capitals, with the prefix of the class in front. An empty value is a fault,
+    The variable of a field is its name in capitals, with the prefix of the class in front. An empty value is refused,
     but for settings whose default is none: there it says so.
     """
 
@@ -42,7 +42,7 @@ class Settings(BaseSettings):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _empty_is_a_fault_or_none(cls, value: object, info: ValidationInfo) -> object:
+    def _empty_is_refused_or_none(cls, value: object, info: ValidationInfo) -> object:
         if not isinstance(value, str) or value.strip():
             return value
         setting = next(each for each in Setting.all_of(cls) if each.name == info.field_name)
@@ -171,38 +171,38 @@ S = TypeVar("S", bound=Settings)
 
 
 def read(cls: type[S]) -> S:
-    """Reads settings of a class from the environment; SettingsError with one line per fault."""
+    """Reads settings of a class from the environment; SettingsError with one line per violation."""
     settings = {each.name: each for each in Setting.all_of(cls)}
     own = [each.variable for each in settings.values()]
     prefix = str(cls.model_config.get("env_prefix", ""))
-    faults = list(naming.faults(os.environ, own, gone=cls.retired, prefix=prefix))
+    violations = list(naming.violations(os.environ, own, gone=cls.retired, prefix=prefix))
     chosen = None
     try:
         chosen = cls()
     except ValidationError as error:
-        faulty = {str(fault["loc"][0]).lower(): fault for fault in error.errors(include_url=False)}
-        faults += [
+        faulty = {str(one["loc"][0]).lower(): one for one in error.errors(include_url=False)}
+        violations += [
             f"{each.variable}: {_what_is_wrong(each, faulty[key])}"
             for each in settings.values()
             # A field is named by its variable if that is declared, and by its own name otherwise.
             for key in {each.name, each.variable.lower()} & faulty.keys()
         ]
-    if chosen is None or faults:
-        raise SettingsError("\n".join(faults))
+    if chosen is None or violations:
+        raise SettingsError("\n".join(violations))
     return chosen
 
 
-def _what_is_wrong(setting: Setting, fault: ErrorDetails) -> str:
+def _what_is_wrong(setting: Setting, error: ErrorDetails) -> str:
     """Says what is wrong with a setting and what to write instead; a value that may hold a password is not quoted."""
-    kind = fault["type"]
+    kind = error["type"]
     if kind == "needs_other":
-        return fault["msg"]
-    value = "it" if setting.is_secret else _quoted(setting, fault["input"])
+        return error["msg"]
+    value = "it" if setting.is_secret else _quoted(setting, error["input"])
     said = {
         "missing": "is not set, and has no default",
         "empty": "is empty",
         "too_short": "is empty",
-        "bad_part": fault["msg"],
+        "bad_part": error["msg"],
         **dict.fromkeys(_OUT_OF_RANGE, f"{value} is out of range"),
     }.get(kind, f"{value} is not understood")
     otherwise = ", or do not set it" if kind == "empty" and setting.default != "required" else ""
@@ -220,7 +220,7 @@ def retired(cls: type[Settings]) -> Iterator[tuple[str, str]]:
 
 
 def load(cls: type[S]) -> S:
-    """Reads settings as `read` does; on a fault prints every line and exits with 2."""
+    """Reads settings as `read` does; if they are not usable, prints every line and exits with 2."""
     try:
         return read(cls)
     except SettingsError as error:

@@ -226,8 +226,8 @@ def parse(text: str) -> Profile:
     except tomllib.TOMLDecodeError as error:
         raise ProfileError(f"is no TOML: {error}") from None
     except ValidationError as error:
-        faults = (f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}".removeprefix(": ") for fault in error.errors())
-        raise ProfileError("; ".join(faults)) from None
+        problems = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}".removeprefix(": ") for one in error.errors())
+        raise ProfileError("; ".join(problems)) from None
 
 
 @cache

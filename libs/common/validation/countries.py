@@ -14,7 +14,7 @@ COUNTRIES = frozenset(
 """All 249 codes, lower case."""
 
 
-def country_fault(code: str) -> str:
+def country_violation(code: str) -> str:
     """Returns what is wrong with a code in lower case, and what would be right; empty if it is one of the 249."""
     if code in COUNTRIES:
         return ""

@@ -107,13 +107,13 @@ def _read(row: Row, *, replaced: Collection[str] = ()) -> StoredOffer:
     try:
         return _OFFER.validate_json(json.dumps(document | outside), strict=True)
     except ValidationError as error:
-        faults = error.errors(include_url=False)
-    unreadable = {str(fault["loc"][0]) for fault in faults}
+        errors = error.errors(include_url=False)
+    unreadable = {str(one["loc"][0]) for one in errors}
     if unreadable <= set(replaced):
         # The tracking URL has no default; the empty one is replaced like every other default here.
         kept = {field: value for field, value in document.items() if field not in unreadable}
         return _OFFER.validate_json(json.dumps({"tracking_url": ""} | kept | outside), strict=True)
-    return UnreadableOffer(row["name"], tuple(_violation(fault) for fault in faults))
+    return UnreadableOffer(row["name"], tuple(_violation(one) for one in errors))
 
 
 def _readable(row: Row, *, replaced: Collection[str] = ()) -> Offer:
@@ -130,12 +130,12 @@ def _etag(row: Row) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
-def _violation(fault: ErrorDetails) -> Violation:
-    first, *rest = fault["loc"]
+def _violation(error: ErrorDetails) -> Violation:
+    first, *rest = error["loc"]
     path = str(first) + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in rest)
-    if fault["type"] == "missing":
+    if error["type"] == "missing":
         return Violation(path, "is missing")
-    value = json.dumps(fault["input"])[:_MAX_SHOWN]
-    if fault["type"] == "enum":
-        return Violation(path, f"unknown value {value}; use {fault['ctx']['expected'].replace(chr(39), '')}")
-    return Violation(path, f"has the value {value}: {fault['msg'].lower()}")
+    value = json.dumps(error["input"])[:_MAX_SHOWN]
+    if error["type"] == "enum":
+        return Violation(path, f"unknown value {value}; use {error['ctx']['expected'].replace(chr(39), '')}")
+    return Violation(path, f"has the value {value}: {error['msg'].lower()}")

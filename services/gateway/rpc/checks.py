@@ -57,8 +57,8 @@ class Check:
         if len(url) > _MAX_URL_LENGTH:
             self.violation(field, f"must be at most {_MAX_URL_LENGTH} characters")
             return
-        for fault in template.faults(url, identity_params):
-            self.violation(field, fault)
+        for violation in template.violations(url, identity_params):
+            self.violation(field, violation)
 
     def plain_url(self, field: str, url: str) -> None:
         """Checks a URL that holds no template fields."""

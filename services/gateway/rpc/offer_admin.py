@@ -10,7 +10,7 @@ from libs.common.errors import ClicktraceError, Code, Violation, invalid_request
 from libs.common.process import logs
 from libs.common.rpc import times
 from libs.common.rpc.auth import Called, HasMetadata, actor, require_operator
-from libs.common.validation.countries import country_fault
+from libs.common.validation.countries import country_violation
 from services.gateway.model import ERROR_STATUS, JOIN_WINDOW_SECONDS, MAX_WAIT_SECONDS, WEIGHT, Offer
 from services.gateway.offers.stored import StoredOffer, UnreadableOffer, unknown_offer, unreadable_offer
 from services.gateway.rpc import codec
@@ -157,8 +157,8 @@ def _check_offer(message: pb.Offer, *, webhooks: bool) -> None:
     if message.webhook_url:
         check.that(webhooks, "webhook_url", "cannot be signed: set GATEWAY_WEBHOOK_SECRET")
         check.plain_url("webhook_url", message.webhook_url)
-    if message.country and (fault := country_fault(message.country.lower())):
-        check.violation("country", fault)
+    if message.country and (violation := country_violation(message.country.lower())):
+        check.violation("country", violation)
     if message.HasField("max_wait"):
         check.duration("max_wait", times.to_seconds(message.max_wait), *MAX_WAIT_SECONDS)
     if message.HasField("join_window"):

@@ -40,7 +40,7 @@ def expand(url: str, offer: Offer, click_id: str, inbound: Sequence[Parameter]) 
     return str(SplitUrl(base, query, fragment))
 
 
-def faults(url: str, identity_params: Sequence[str]) -> list[str]:
+def violations(url: str, identity_params: Sequence[str]) -> list[str]:
     """Lists what is wrong with a URL of an offer; empty if it can be used."""
     known = {*_OWN, *USUAL_IDENTITY_PARAMS, *identity_params}
     unknown = sorted({match[1] for match in _TOKEN.finditer(url)} - known)

@@ -116,13 +116,13 @@ class PartialLoad:
     peak_concurrent: float | None = None
     buffer: float | None = None
 
-    def completed(self, faults: list[Violation], measured: MeasuredLoad) -> Load | None:
-        """Fills the gaps with what was measured, and the usual values; adds what is wrong to `faults`."""
+    def completed(self, violations: list[Violation], measured: MeasuredLoad) -> Load | None:
+        """Fills the gaps with what was measured, and the usual values; adds what is wrong to `violations`."""
         rate = measured.clicks_per_second if self.clicks_per_second is None else self.clicks_per_second
         trace_time = measured.trace_time if self.trace_time is None else self.trace_time
         for name, value in (("clicks_per_second", rate), ("trace_time", trace_time)):
             if value is None:
-                faults.append(Violation(name, "is left out, and the pool has no record of its last hour"))
+                violations.append(Violation(name, "is left out, and the pool has no record of its last hour"))
         load = Load(
             clicks_per_second=rate or 0.0,
             trace_time=1.0 if trace_time is None else trace_time,
@@ -131,17 +131,19 @@ class PartialLoad:
             peak_concurrent=self.peak_concurrent,
             buffer=1.5 if self.buffer is None else self.buffer,
         )
-        _check(faults, "clicks_per_second", load.clicks_per_second, 0.0, MAX_LOAD)
-        _check(faults, "trace_time", load.trace_time, 0.001, 86_400.0)
-        _check(faults, "cooldown", load.cooldown, 0.0, 86_400.0)
-        _check(faults, "target_loss", load.target_loss, 1e-9, 1 - 1e-9)
-        _check(faults, "peak_concurrent", load.peak_concurrent or 0.0, 0.0, MAX_LOAD)
-        _check(faults, "buffer", load.buffer, 0.1, 100.0)
-        if not faults and load.erlang > MAX_LOAD:
-            faults.append(Violation("clicks_per_second", f"makes a load of {load.erlang:g} erlang, above {MAX_LOAD:g}"))
-        return None if faults else load
+        _check(violations, "clicks_per_second", load.clicks_per_second, 0.0, MAX_LOAD)
+        _check(violations, "trace_time", load.trace_time, 0.001, 86_400.0)
+        _check(violations, "cooldown", load.cooldown, 0.0, 86_400.0)
+        _check(violations, "target_loss", load.target_loss, 1e-9, 1 - 1e-9)
+        _check(violations, "peak_concurrent", load.peak_concurrent or 0.0, 0.0, MAX_LOAD)
+        _check(violations, "buffer", load.buffer, 0.1, 100.0)
+        if not violations and load.erlang > MAX_LOAD:
+            violations.append(
+                Violation("clicks_per_second", f"makes a load of {load.erlang:g} erlang, above {MAX_LOAD:g}")
+            )
+        return None if violations else load
 
 
-def _check(faults: list[Violation], name: str, value: float, low: float, high: float) -> None:
+def _check(violations: list[Violation], name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
-        faults.append(Violation(name, f"is {value:g}; give {low:g} to {high:g}"))
+        violations.append(Violation(name, f"is {value:g}; give {low:g} to {high:g}"))

@@ -28,10 +28,10 @@ def read_rows(path: Path) -> Sequence[Row]:
     """
     text = path.read_text(encoding="utf-8-sig")
     rows = _json_rows(text) if path.suffix == ".json" else _csv_rows(text)
-    faults: list[Violation] = []
-    read = [Row(where, _row(faults, where, row)) for where, row in rows]
-    if faults:
-        raise invalid_request(faults)
+    violations: list[Violation] = []
+    read = [Row(where, _row(violations, where, row)) for where, row in rows]
+    if violations:
+        raise invalid_request(violations)
     return read
 
 
@@ -54,20 +54,20 @@ def _json_rows(text: str) -> Iterator[tuple[str, Mapping[str, object]]]:
         yield f"row {number}", {str(name): value for name, value in row.items() if value is not None}
 
 
-def _row(faults: list[Violation], where: str, row: Mapping[str, object]) -> ProxySpec:
-    faults.extend(Violation(where, f"has no {name}") for name in _NEEDED if name not in row)
+def _row(violations: list[Violation], where: str, row: Mapping[str, object]) -> ProxySpec:
+    violations.extend(Violation(where, f"has no {name}") for name in _NEEDED if name not in row)
     if unknown := row.keys() - _COLUMNS:
-        faults.append(Violation(where, f"has unknown columns: {', '.join(sorted(unknown))}"))
+        violations.append(Violation(where, f"has unknown columns: {', '.join(sorted(unknown))}"))
     port = str(row.get("ip_port", "0"))
     if not (port.isascii() and port.isdecimal() and len(port) <= 5):
-        faults.append(Violation(where, f"has the ip_port {port!r}, which is none"))
+        violations.append(Violation(where, f"has the ip_port {port!r}, which is none"))
         port = "0"
     cooldown = None
     if "cooldown" in row:
         try:
             cooldown = parse_seconds(row["cooldown"])
         except ValueError as error:
-            faults.append(Violation(where, f"has a cooldown that is none: {error}"))
+            violations.append(Violation(where, f"has a cooldown that is none: {error}"))
     return ProxySpec(
         ip_address=str(row.get("ip_address", "")),
         ip_port=int(port),

@@ -13,7 +13,7 @@ from services.pool_manager.validation import check_country, check_span
 
 MAX_ROWS = 10_000
 # A file with the wrong columns has a violation in every row; this many are enough.
-_MAX_FAULTS = 1000
+_MAX_VIOLATIONS = 1000
 
 _COOLDOWN = (0.0, 86_400.0)
 _LABEL = "[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
@@ -30,36 +30,36 @@ def check_specs(rows: Sequence[ProxySpec], own: Address | None) -> Sequence[Prox
     """
     if not rows or (own is not None and len(rows) > MAX_ROWS):
         raise invalid_request([Violation("proxies", f"has {len(rows)} rows; give 1 to {MAX_ROWS}")])
-    faults: list[Violation] = []
+    violations: list[Violation] = []
     specs: list[ProxySpec] = []
     seen: dict[tuple[str, int], int] = {}
     for index, row in enumerate(rows):
-        spec = _check_row(faults, f"proxies[{index}]", row, own)
+        spec = _check_row(violations, f"proxies[{index}]", row, own)
         first = seen.setdefault((spec.ip_address, spec.ip_port), index)
         if first != index:
-            faults.append(Violation(f"proxies[{index}]", f"is the same address and port as proxies[{first}]"))
+            violations.append(Violation(f"proxies[{index}]", f"is the same address and port as proxies[{first}]"))
         specs.append(spec)
-    if faults:
-        raise invalid_request(faults[:_MAX_FAULTS])
+    if violations:
+        raise invalid_request(violations[:_MAX_VIOLATIONS])
     return specs
 
 
-def _check_row(faults: list[Violation], path: str, row: ProxySpec, own: Address | None) -> ProxySpec:
-    address = _check_address(faults, f"{path}.ip_address", row.ip_address)
+def _check_row(violations: list[Violation], path: str, row: ProxySpec, own: Address | None) -> ProxySpec:
+    address = _check_address(violations, f"{path}.ip_address", row.ip_address)
     if not 1 <= row.ip_port <= 65535:
-        faults.append(Violation(f"{path}.ip_port", f"is {row.ip_port}; give 1 to 65535"))
+        violations.append(Violation(f"{path}.ip_port", f"is {row.ip_port}; give 1 to 65535"))
     elif own is not None and row.ip_port == own.port and _is_own(address, own):
-        faults.append(Violation(f"{path}.ip_address", "is the address of this server"))
-    country = check_country(faults, f"{path}.country", row.country)
+        violations.append(Violation(f"{path}.ip_address", "is the address of this server"))
+    country = check_country(violations, f"{path}.country", row.country)
     provider = row.provider or "default"
     if not is_provider(provider):
-        faults.append(
+        violations.append(
             Violation(f"{path}.provider", "must be 1 to 64 of A-Z, a-z, 0-9, '.', '_', '-', a letter or digit first")
         )
     if not row.protocol.is_known:
-        faults.append(Violation(f"{path}.protocol", f"must be one of {', '.join(Protocol.__members__)}"))
+        violations.append(Violation(f"{path}.protocol", f"must be one of {', '.join(Protocol.__members__)}"))
     if row.cooldown is not None:
-        check_span(faults, f"{path}.cooldown", row.cooldown, _COOLDOWN)
+        check_span(violations, f"{path}.cooldown", row.cooldown, _COOLDOWN)
     return replace(row, ip_address=address, provider=provider, country=country)
 
 
@@ -72,15 +72,15 @@ def _is_own(address: str, own: Address) -> bool:
     return literal == listens or (listens.is_unspecified and literal.is_loopback)
 
 
-def _check_address(faults: list[Violation], field: str, value: str) -> str:
+def _check_address(violations: list[Violation], field: str, value: str) -> str:
     """Checks a host name or IP literal and returns its one normal form, so that none is added twice."""
     try:
         literal = ipaddress.ip_address(value)
     except ValueError:
         name = value.lower()
         if not _HOST.fullmatch(name) or _NUMBER.fullmatch(name.rpartition(".")[2]):
-            faults.append(Violation(field, "is neither a host name nor an IP address"))
+            violations.append(Violation(field, "is neither a host name nor an IP address"))
         return name
     if literal.is_unspecified or literal.is_multicast or "%" in value:
-        faults.append(Violation(field, "is no address that can be connected to"))
+        violations.append(Violation(field, "is no address that can be connected to"))
     return str(literal)

@@ -135,15 +135,15 @@ class Operating:
         """
         measured = await self._store.load(country)
         status = await self._store.status(country)
-        faults: list[Violation] = []
-        whole = load.completed(faults, measured)
+        violations: list[Violation] = []
+        whole = load.completed(violations, measured)
         present = status.total.available + status.total.in_use + status.total.cooldown + added_ips
         if present < 0:
-            faults.append(
+            violations.append(
                 Violation("added_ips", f"takes away more than the {present - added_ips} usable IPs there are")
             )
-        if faults or whole is None:
-            raise invalid_request(faults)
+        if violations or whole is None:
+            raise invalid_request(violations)
         return whole, erlang.estimate(
             whole,
             present=present,

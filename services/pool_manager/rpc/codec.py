@@ -45,45 +45,45 @@ def proxy_spec(spec: pool_pb2.ProxySpec) -> ProxySpec:
     )
 
 
-def country(faults: list[Violation], value: str, field: str = "country") -> str:
+def country(violations: list[Violation], value: str, field: str = "country") -> str:
     """Reads a country; it may be empty."""
-    return check_country(faults, field, value) if value else ""
+    return check_country(violations, field, value) if value else ""
 
 
-def proxy_filter(faults: list[Violation], message: pool_pb2.ProxyFilter) -> ProxyFilter:
+def proxy_filter(violations: list[Violation], message: pool_pb2.ProxyFilter) -> ProxyFilter:
     """Reads a filter of proxies."""
-    check_name(faults, "filter.provider", message.provider)
-    check_name(faults, "filter.ip_address", message.ip_address, 253)
+    check_name(violations, "filter.provider", message.provider)
+    check_name(violations, "filter.ip_address", message.ip_address, 253)
     if message.state not in {pool_pb2.PROXY_STATE_UNSPECIFIED, *_STATES}:
-        faults.append(
+        violations.append(
             Violation("filter.state", f"unknown ProxyState {message.state}; use {', '.join(ProxyState.__members__)}")
         )
     return ProxyFilter(
-        country=country(faults, message.country, "filter.country"),
+        country=country(violations, message.country, "filter.country"),
         provider=message.provider,
         state=_STATES.get(message.state),
         ip_address=message.ip_address.lower(),
     )
 
 
-def proxy_action(faults: list[Violation], value: int) -> ProxyAction:
+def proxy_action(violations: list[Violation], value: int) -> ProxyAction:
     """Reads an operation on proxies."""
     if value not in _ACTIONS:
-        faults.append(Violation("action", f"must be one of {', '.join(ProxyAction.__members__)}"))
+        violations.append(Violation("action", f"must be one of {', '.join(ProxyAction.__members__)}"))
     return _ACTIONS.get(value, ProxyAction.DRAIN)
 
 
-def lease_filter(faults: list[Violation], message: pool_pb2.ListLeasesRequest) -> LeaseFilter:
+def lease_filter(violations: list[Violation], message: pool_pb2.ListLeasesRequest) -> LeaseFilter:
     """Reads a filter of leases."""
-    check_name(faults, "ip_address", message.ip_address, 253)
-    check_name(faults, "offer", message.offer)
-    check_name(faults, "holder", message.holder)
+    check_name(violations, "ip_address", message.ip_address, 253)
+    check_name(violations, "offer", message.offer)
+    check_name(violations, "holder", message.holder)
     return LeaseFilter(
         include_past=message.include_past,
         ip_address=message.ip_address.lower(),
         offer=message.offer,
         holder=message.holder,
-        country=country(faults, message.country),
+        country=country(violations, message.country),
         since=moment(message, "since"),
         until=moment(message, "until"),
     )

@@ -50,10 +50,10 @@ class PoolAdminServicer(pool_pb2_grpc.PoolAdminServicer):
         self, request: pool_pb2.ListProxiesRequest, _context: Context
     ) -> pool_pb2.ListProxiesResponse:
         """Lists proxies by id."""
-        faults: list[Violation] = []
-        chosen = codec.proxy_filter(faults, request.filter)
-        size, after = validation.page(faults, request.page_size, request.page_token, 0)
-        _raise(faults)
+        violations: list[Violation] = []
+        chosen = codec.proxy_filter(violations, request.filter)
+        size, after = validation.page(violations, request.page_size, request.page_token, 0)
+        _raise(violations)
         page = await self._store.proxies(chosen, after=after, count=size)
         full = len(page.proxies) == size
         return pool_pb2.ListProxiesResponse(
@@ -67,10 +67,10 @@ class PoolAdminServicer(pool_pb2_grpc.PoolAdminServicer):
     ) -> pool_pb2.UpdateProxiesResponse:
         """Drains, enables, or resets the health of proxies."""
         actor = self._operator(context)
-        faults: list[Violation] = []
-        chosen = codec.proxy_filter(faults, request.filter)
-        action = codec.proxy_action(faults, request.action)
-        _raise(faults)
+        violations: list[Violation] = []
+        chosen = codec.proxy_filter(violations, request.filter)
+        action = codec.proxy_action(violations, request.action)
+        _raise(violations)
         check_selection(request.proxy_ids, chosen)
         matched, changed = await self._operating.update(
             actor, request.proxy_ids, chosen, action, dry_run=request.dry_run
@@ -82,9 +82,9 @@ class PoolAdminServicer(pool_pb2_grpc.PoolAdminServicer):
     ) -> pool_pb2.DeleteProxiesResponse:
         """Removes proxies."""
         actor = self._operator(context)
-        faults: list[Violation] = []
-        chosen = codec.proxy_filter(faults, request.filter)
-        _raise(faults)
+        violations: list[Violation] = []
+        chosen = codec.proxy_filter(violations, request.filter)
+        _raise(violations)
         check_selection(request.proxy_ids, chosen)
         deleted, revoked = await self._operating.delete(
             actor, request.proxy_ids, chosen, revoke=request.revoke_leases, dry_run=request.dry_run
@@ -99,10 +99,10 @@ class PoolAdminServicer(pool_pb2_grpc.PoolAdminServicer):
 
     async def ListLeases(self, request: pool_pb2.ListLeasesRequest, _context: Context) -> pool_pb2.ListLeasesResponse:
         """Lists leases, newest first."""
-        faults: list[Violation] = []
-        chosen = codec.lease_filter(faults, request)
-        size, before = validation.page(faults, request.page_size, request.page_token, _NEWEST)
-        _raise(faults)
+        violations: list[Violation] = []
+        chosen = codec.lease_filter(violations, request)
+        size, before = validation.page(violations, request.page_size, request.page_token, _NEWEST)
+        _raise(violations)
         page = await self._store.leases(chosen, before=before, count=size)
         return pool_pb2.ListLeasesResponse(
             leases=[codec.lease_info(info) for info in page.leases],
@@ -142,10 +142,10 @@ class PoolAdminServicer(pool_pb2_grpc.PoolAdminServicer):
         self, request: pool_pb2.ListStatisticsRequest, _context: Context
     ) -> pool_pb2.ListStatisticsResponse:
         """Lists statistics rows, newest first."""
-        faults: list[Violation] = []
-        country = codec.country(faults, request.country)
-        size, before = validation.page(faults, request.page_size, request.page_token, _NEWEST)
-        _raise(faults)
+        violations: list[Violation] = []
+        country = codec.country(violations, request.country)
+        size, before = validation.page(violations, request.page_size, request.page_token, _NEWEST)
+        _raise(violations)
         rows = await self._store.statistics(country, codec.moment(request, "since"), before=before, count=size)
         return pool_pb2.ListStatisticsResponse(
             statistics=[codec.statistics(row) for row in rows],
@@ -165,11 +165,11 @@ class PoolAdminServicer(pool_pb2_grpc.PoolAdminServicer):
         self, request: pool_pb2.WatchPoolRequest, _context: Context
     ) -> AsyncIterator[pool_pb2.WatchPoolResponse]:
         """Streams the pool, and then its changes."""
-        faults: list[Violation] = []
-        country = codec.country(faults, request.country)
+        violations: list[Violation] = []
+        country = codec.country(violations, request.country)
         interval = codec.span(request, "interval")
-        interval = validation.check_span(faults, "interval", 1.0 if interval is None else interval, _WATCH_INTERVAL)
-        _raise(faults)
+        interval = validation.check_span(violations, "interval", 1.0 if interval is None else interval, _WATCH_INTERVAL)
+        _raise(violations)
         async for change in watch(self._store, country, interval):
             yield pool_pb2.WatchPoolResponse(
                 status=codec.status_response(change.status),
@@ -184,12 +184,12 @@ class PoolAdminServicer(pool_pb2_grpc.PoolAdminServicer):
 
 
 def _country(value: str) -> str:
-    faults: list[Violation] = []
-    code = codec.country(faults, value)
-    _raise(faults)
+    violations: list[Violation] = []
+    code = codec.country(violations, value)
+    _raise(violations)
     return code
 
 
-def _raise(faults: list[Violation]) -> None:
-    if faults:
-        raise invalid_request(faults)
+def _raise(violations: list[Violation]) -> None:
+    if violations:
+        raise invalid_request(violations)

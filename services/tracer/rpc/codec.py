@@ -42,9 +42,9 @@ def to_request(
     `now` is the monotonic clock in seconds; `call_remaining` is the time to the deadline of the call in seconds, None
     without a deadline. Raises ClicktraceError INVALID_ARGUMENT/INVALID_REQUEST with a violation for each wrong field.
     """
-    faults = list(_faults(message, allow_direct=allow_direct))
-    if faults:
-        raise invalid_request(faults)
+    violations = list(_violations(message, allow_direct=allow_direct))
+    if violations:
+        raise invalid_request(violations)
     follow_html = message.policy.follow_html if message.policy.HasField("follow_html") else True
     return TraceRequest(
         trace_id=message.trace_id,
@@ -89,7 +89,7 @@ def _seconds_or(message: pb.Limits, field: str, default: float) -> float:
     return times.to_seconds(getattr(message, field)) if message.HasField(field) else default
 
 
-def _faults(message: pb.TraceRequest, *, allow_direct: bool) -> Iterable[Violation]:
+def _violations(message: pb.TraceRequest, *, allow_direct: bool) -> Iterable[Violation]:
     if not 1 <= len(message.trace_id) <= 128:
         yield Violation("trace_id", "must have 1 to 128 characters")
     url = urls.parse(message.url)
@@ -98,10 +98,10 @@ def _faults(message: pb.TraceRequest, *, allow_direct: bool) -> Iterable[Violati
     elif url.scheme not in urls.WEB_SCHEMES:
         yield Violation("url", "must begin with http:// or https://")
     if message.HasField("proxy"):
-        yield from _proxy_faults(message.proxy)
+        yield from _proxy_violations(message.proxy)
     elif not allow_direct:
         yield Violation("proxy", "must be set; this server does not walk without a proxy")
-    yield from _limit_faults(message.limits)
+    yield from _limit_violations(message.limits)
     for field, value, longest in (
         ("headers.user_agent", message.headers.user_agent, 1024),
         ("headers.accept_language", message.headers.accept_language, 256),
@@ -114,7 +114,7 @@ def _faults(message: pb.TraceRequest, *, allow_direct: bool) -> Iterable[Violati
         yield Violation("hop_delay", f"must be 0 to {MAX_HOP_DELAY:.0f} s")
 
 
-def _proxy_faults(proxy: common_pb2.Proxy) -> Iterable[Violation]:
+def _proxy_violations(proxy: common_pb2.Proxy) -> Iterable[Violation]:
     if not _is_host(proxy.ip_address):
         yield Violation("proxy.ip_address", "must be a host name or an IP literal")
     if not 1 <= proxy.ip_port <= 65535:
@@ -136,7 +136,7 @@ def _is_host(text: str) -> bool:
     return True
 
 
-def _limit_faults(limits: pb.Limits) -> Iterable[Violation]:
+def _limit_violations(limits: pb.Limits) -> Iterable[Violation]:
     if not 0 <= limits.max_hops <= MAX_HOPS:
         yield Violation("limits.max_hops", f"must be 1 to {MAX_HOPS}")
     for field, longest in (("hop_timeout", MAX_HOP_TIMEOUT), ("total_timeout", MAX_TOTAL_TIMEOUT)):

@@ -29,7 +29,7 @@ def release(**changes: Any) -> Any:
     return validation.release_request(**(values | changes))
 
 
-def faults(call: Callable[..., Any], *args: Any, **values: Any) -> list[str]:
+def violations(call: Callable[..., Any], *args: Any, **values: Any) -> list[str]:
     with pytest.raises(ClicktraceError) as caught:
         call(*args, **values)
     assert (caught.value.code, caught.value.reason) == (Code.INVALID_ARGUMENT, "INVALID_REQUEST")
@@ -47,7 +47,7 @@ def test_countries_are_read_in_any_case() -> None:
 
 @pytest.mark.parametrize("country", ["u", "usa", "zz", "uk", "EU", "xx", "u\0", "ü1", "  ", "us ", "ＵＳ", "ſ1"])
 def test_what_is_no_country_is_refused(country: str) -> None:
-    assert faults(lease, country=country) == ["country"]
+    assert violations(lease, country=country) == ["country"]
 
 
 @pytest.mark.parametrize(("field", "low", "high"), [("ttl", 1.0, 600.0), ("wait", 0.0, 60.0)])
@@ -55,24 +55,24 @@ def test_spans_have_limits(field: str, low: float, high: float) -> None:
     for value in (low, high):
         assert getattr(lease(**{field: value}), field) == value
     for value in (low - 0.001, high + 0.001, -1e15, 1e15, float("inf"), float("nan")):
-        assert faults(lease, **{field: value}) == [field]
+        assert violations(lease, **{field: value}) == [field]
 
 
 @pytest.mark.parametrize("text", ["\0", "a\nb", "\x7f", "\x85", "\u2028", "'", '"', "`", "\\", "x" * 129])
 def test_names_hold_nothing_that_could_end_a_line_or_a_literal(text: str) -> None:
-    assert faults(lease, request_id=text, offer=text, holder=text) == ["request_id", "offer", "holder"]
-    assert faults(release, failure_reason=text) == ["failure_reason"]
+    assert violations(lease, request_id=text, offer=text, holder=text) == ["request_id", "offer", "holder"]
+    assert violations(release, failure_reason=text) == ["failure_reason"]
 
 
 def test_names_may_be_of_any_script() -> None:
     assert lease(request_id="щелчок-点击-🖱" * 8, offer="summer sale").offer == "summer sale"
 
 
-def test_all_faults_are_reported_at_once() -> None:
-    assert faults(lease, request_id="", country="zz", offer="'", holder="'", ttl=0.0, wait=-1.0) == [
+def test_all_violations_are_reported_at_once() -> None:
+    assert violations(lease, request_id="", country="zz", offer="'", holder="'", ttl=0.0, wait=-1.0) == [
         "request_id", "country", "offer", "holder", "ttl", "wait",
     ]  # fmt: skip
-    assert faults(release, lease_id="", fence=-1, outcome="", failure_reason="'", trace_time=-1.0, size=-1) == [
+    assert violations(release, lease_id="", fence=-1, outcome="", failure_reason="'", trace_time=-1.0, size=-1) == [
         "lease_id", "fence", "outcome", "failure_reason", "trace_time", "bytes",
     ]  # fmt: skip
 
@@ -90,7 +90,7 @@ def test_a_fence_that_is_not_the_tokens_belongs_to_another() -> None:
 
 @pytest.mark.parametrize("size", [0, 1001])
 def test_a_batch_has_limits(size: int) -> None:
-    assert faults(validation.batch_size, size) == ["requests"]
+    assert violations(validation.batch_size, size) == ["requests"]
 
 
 @given(st.integers(1, 2**63 - 1), st.integers(1, 2**63 - 1), st.text("0123456789abcdef", min_size=32, max_size=32))

@@ -45,21 +45,21 @@ def edits(draw: st.DrawFn) -> tuple[str, str]:
 @given(edits())
 def test_every_edit_of_one_letter_is_refused_and_the_setting_is_named(edit: tuple[str, str]) -> None:
     meant, edited = edit
-    (fault,) = naming.faults([edited])
+    (fault,) = naming.violations([edited])
     assert fault.startswith(f"{edited}: ")
     assert meant in fault.partition(": ")[2].replace(",", "").replace(";", "").split()
 
 
 @pytest.mark.parametrize("name", KUBERNETES)
 def test_what_kubernetes_sets_is_no_misspelling(name: str) -> None:
-    assert list(naming.faults([name])) == []
+    assert list(naming.violations([name])) == []
 
 
 @pytest.mark.parametrize(
     "name", ["GATEWAY_PORTS", "GATEWAY_PORT_LIMIT", "POOL_SERVICE", "TRACER_PORT_8080_TCP_ADDRESS"]
 )
 def test_what_only_looks_like_it_is(name: str) -> None:
-    assert len(list(naming.faults([name]))) == 1
+    assert len(list(naming.violations([name]))) == 1
 
 
 @pytest.mark.parametrize(
@@ -77,32 +77,32 @@ def test_what_only_looks_like_it_is(name: str) -> None:
     ],
 )
 def test_variables_of_others_are_left_alone(name: str) -> None:
-    assert list(naming.faults([name])) == []
+    assert list(naming.violations([name])) == []
 
 
 def test_a_name_without_our_prefix_is_left_alone_beside_the_setting_that_it_resembles() -> None:
-    assert list(naming.faults(["LOGLEVEL"])) == [
+    assert list(naming.violations(["LOGLEVEL"])) == [
         "LOGLEVEL: this is one letter away from LOG_LEVEL, which is not set; rename it, or set LOG_LEVEL too"
     ]
-    assert list(naming.faults(["LOGLEVEL", "LOG_LEVEL"])) == []
+    assert list(naming.violations(["LOGLEVEL", "LOG_LEVEL"])) == []
 
 
 def test_settings_of_siblings_are_known_and_so_are_small_letters() -> None:
-    assert list(naming.faults(OURS)) == []
-    assert list(naming.faults([name.lower() for name in OURS])) == []
-    (fault,) = naming.faults(["pool_coldown"])
+    assert list(naming.violations(OURS)) == []
+    assert list(naming.violations([name.lower() for name in OURS])) == []
+    (fault,) = naming.violations(["pool_coldown"])
     assert fault.endswith("the nearest is POOL_COOLDOWN")
 
 
 def test_own_settings_count_beside_those_of_the_list() -> None:
-    assert list(naming.faults(["OWN_LISTEN"], ["OWN_LISTEN"], prefix="OWN_")) == []
-    assert list(naming.faults(["OWN_LISTN"], ["OWN_LISTEN"], prefix="OWN_")) == [
+    assert list(naming.violations(["OWN_LISTEN"], ["OWN_LISTEN"], prefix="OWN_")) == []
+    assert list(naming.violations(["OWN_LISTN"], ["OWN_LISTEN"], prefix="OWN_")) == [
         "OWN_LISTN: there is no such setting; the nearest is OWN_LISTEN"
     ]
 
 
 def test_the_reserved_prefix_is_refused_too() -> None:
-    (fault,) = naming.faults(["CLICKTRACE_MAX_WAIT"])
+    (fault,) = naming.violations(["CLICKTRACE_MAX_WAIT"])
     assert fault.startswith("CLICKTRACE_MAX_WAIT: there is no such setting")
 
 
@@ -110,10 +110,10 @@ def test_retired_variables_are_no_faults_and_never_the_nearest(monkeypatch: pyte
     monkeypatch.setattr(variables, "RETIRED", {"POOL_REST": "POOL_COOLDOWN"})
     gone = {"GATEWAY_QUEUE": "GATEWAY_JOURNAL_CAPACITY"}
     given = ["POOL_REST", "gateway_queue", "GATEWAY_GRACE"]
-    assert list(naming.faults(given, gone=gone)) == []
+    assert list(naming.violations(given, gone=gone)) == []
     assert list(naming.retired(given, gone)) == [
         ("POOL_REST", "POOL_COOLDOWN"),
         ("gateway_queue", "GATEWAY_JOURNAL_CAPACITY"),
     ]
-    (fault,) = naming.faults(["GATEWAY_QUEUES"], gone=gone)
+    (fault,) = naming.violations(["GATEWAY_QUEUES"], gone=gone)
     assert "GATEWAY_QUEUE " not in f"{fault} ".partition(": ")[2]

@@ -34,12 +34,12 @@ def test_tokens_are_filled_in(url: str, query: str, result: str) -> None:
 
 
 @pytest.mark.parametrize("url", ["http://t.example/", "https://t.example:8443/{gclid}?a={order}#{click_id}"])
-def test_good_urls_have_no_fault(url: str) -> None:
-    assert template.faults(url, ["order"]) == []
+def test_good_urls_have_no_violation(url: str) -> None:
+    assert template.violations(url, ["order"]) == []
 
 
 @pytest.mark.parametrize(
-    ("url", "fault"),
+    ("url", "violation"),
     [
         ("http://t/?a={nope}&b={other}", "{nope}, {other}"),
         ("http://t/?a={order}", "{order}"),
@@ -58,9 +58,9 @@ def test_good_urls_have_no_fault(url: str) -> None:
         ("http://t/?q=ä", "outside ASCII"),
     ],
 )
-def test_bad_urls_are_explained(url: str, fault: str) -> None:
-    found = template.faults(url, [])
-    assert any(fault in one for one in found), found
+def test_bad_urls_are_explained(url: str, violation: str) -> None:
+    found = template.violations(url, [])
+    assert any(violation in one for one in found), found
     assert "secret" not in str(found)
 
 

@@ -83,14 +83,14 @@ def test_free_ips_last_until_clicks_have_taken_more_than_comes_back() -> None:
 
 
 def test_gaps_are_filled_with_what_was_measured() -> None:
-    faults: list[Violation] = []
-    load = PartialLoad(cooldown=30.0, target_loss=0.05).completed(faults, MeasuredLoad(2.0, 8.0, 60.0))
-    assert (load, faults) == (Load(2.0, 8.0, 30.0, target_loss=0.05), [])
+    violations: list[Violation] = []
+    load = PartialLoad(cooldown=30.0, target_loss=0.05).completed(violations, MeasuredLoad(2.0, 8.0, 60.0))
+    assert (load, violations) == (Load(2.0, 8.0, 30.0, target_loss=0.05), [])
 
 
 def test_a_load_beyond_all_measure_is_refused() -> None:
-    faults: list[Violation] = []
-    assert PartialLoad(1e6, 86_400.0, 0.0).completed(faults, MeasuredLoad(None, None, 60.0)) is None
-    assert [fault.field for fault in faults] == ["clicks_per_second"]
+    violations: list[Violation] = []
+    assert PartialLoad(1e6, 86_400.0, 0.0).completed(violations, MeasuredLoad(None, None, 60.0)) is None
+    assert [violation.field for violation in violations] == ["clicks_per_second"]
     with pytest.raises(ValueError, match="erlang"):
         ips_for(2e6, 0.01)

@@ -1,4 +1,4 @@
-"""Proves that rows are brought into one normal form, and that every fault of every row is found at once."""
+"""Proves that rows are brought into one normal form, and that every violation of every row is found at once."""
 
 import pytest
 
@@ -17,7 +17,7 @@ def row(
     return ProxySpec(ip_address, ip_port, Protocol(protocol), provider, country, cooldown)
 
 
-def faults(*rows: ProxySpec) -> list[str]:
+def violations(*rows: ProxySpec) -> list[str]:
     with pytest.raises(ClicktraceError) as caught:
         check_specs(rows, OWN)
     return [violation.field for violation in caught.value.violations]
@@ -43,23 +43,23 @@ def test_a_row_gets_its_normal_form() -> None:
      "224.0.0.1", "ff02::1", "fe80::1%eth0", "'", "a\0"],
 )  # fmt: skip
 def test_what_is_no_address_is_refused(address: str) -> None:
-    assert faults(row(address)) == ["proxies[0].ip_address"]
+    assert violations(row(address)) == ["proxies[0].ip_address"]
 
 
 def test_a_row_can_be_wrong_in_every_field() -> None:
-    assert faults(row(), row("a b", 0, country="zz", provider="..", protocol="FTP", cooldown=-1.0)) == [
+    assert violations(row(), row("a b", 0, country="zz", provider="..", protocol="FTP", cooldown=-1.0)) == [
         "proxies[1].ip_address", "proxies[1].ip_port", "proxies[1].country", "proxies[1].provider",
         "proxies[1].protocol", "proxies[1].cooldown",
     ]  # fmt: skip
 
 
 def test_one_proxy_in_two_spellings_is_a_twin() -> None:
-    assert faults(row("proxy"), row("other"), row("PROXY")) == ["proxies[2]"]
-    assert faults(row("::1"), row("0:0::1")) == ["proxies[1]"]
+    assert violations(row("proxy"), row("other"), row("PROXY")) == ["proxies[2]"]
+    assert violations(row("::1"), row("0:0::1")) == ["proxies[1]"]
 
 
 def test_this_server_is_no_proxy() -> None:
-    assert faults(row("10.0.0.1", 50051)) == ["proxies[0].ip_address"]
+    assert violations(row("10.0.0.1", 50051)) == ["proxies[0].ip_address"]
     assert len(check_specs([row("10.0.0.1", 50052), row("10.0.0.2", 50051)], OWN)) == 2
     everywhere = Address("0.0.0.0", 50051)
     for own_address in ("127.0.0.1", "::1", "LOCALHOST"):
@@ -70,4 +70,4 @@ def test_this_server_is_no_proxy() -> None:
 
 @pytest.mark.parametrize("count", [0, 10_001])
 def test_a_call_has_1_to_10000_rows(count: int) -> None:
-    assert faults(*[row(f"proxy-{number}") for number in range(count)]) == ["proxies"]
+    assert violations(*[row(f"proxy-{number}") for number in range(count)]) == ["proxies"]
