@@ -47,3 +47,10 @@ def test_a_family_is_a_process_and_its_children() -> None:
         assert child.pid in family
         assert processes.family(child.pid) == [child.pid]
         child.communicate(b"\n")
+
+
+def test_a_process_that_has_ended_counts_for_nothing() -> None:
+    ended = subprocess.Popen([sys.executable, "-S", "-c", ""])
+    ended.wait()
+    assert processes.cpu([ended.pid]) == 0
+    assert processes.memory([ended.pid]) == 0
