@@ -15,6 +15,8 @@ _OF_KUBERNETES = re.compile(
 _OF_OTHERS = "OTEL_"
 # One edit of the shortest of our names, LOG_LEVEL, leaves this much in common.
 _ALIKE = 0.88
+# Two edits of one kind each leave parts in common that differ by less than this.
+_AS_NEAR = 0.06
 # One edit leaves either this many letters at the beginning of a name as they are, or as many at its end.
 _ENDS = 4
 
@@ -37,10 +39,18 @@ def violations(
         if upper in accepted or upper.startswith(_OF_OTHERS) or _OF_KUBERNETES.fullmatch(upper):
             continue
         if upper.startswith(prefixes):
-            (nearest,) = difflib.get_close_matches(upper, known, n=1, cutoff=0.0)
-            yield f"{name}: there is no such setting; the nearest is {nearest}"
+            nearest = _nearest(upper, known)
+            verb = "is" if len(nearest) == 1 else "are"
+            yield f"{name}: there is no such setting; the nearest {verb} {' and '.join(nearest)}"
         elif (meant := _misspelt(upper, known)) and meant not in present:
             yield f"{name}: this is one letter away from {meant}, which is not set; rename it, or set {meant} too"
+
+
+def _nearest(name: str, known: Collection[str]) -> list[str]:
+    """Returns the setting that is most like a name; two where one edit of either may have made it."""
+    best, second = difflib.get_close_matches(name, known, n=2, cutoff=0.0)
+    ratios = [difflib.SequenceMatcher(None, setting, name).ratio() for setting in (best, second)]
+    return [best, second] if ratios[1] >= max(_ALIKE, ratios[0] - _AS_NEAR) else [best]
 
 
 def _misspelt(name: str, known: Collection[str]) -> str | None:

@@ -50,6 +50,11 @@ def test_every_edit_of_one_letter_is_refused_and_the_setting_is_named(edit: tupl
     assert meant in fault.partition(": ")[2].replace(",", "").replace(";", "").split()
 
 
+def test_where_two_settings_are_as_near_both_are_named() -> None:
+    (violation,) = naming.violations(["GATEWAY_MAX_HEADESR_BYTES"])
+    assert violation.endswith("; the nearest are GATEWAY_MAX_HEADER_BYTES and GATEWAY_MAX_HEADERS_BYTES")
+
+
 @pytest.mark.parametrize("name", KUBERNETES)
 def test_what_kubernetes_sets_is_no_misspelling(name: str) -> None:
     assert list(naming.violations([name])) == []
