@@ -142,7 +142,7 @@ class ClickMetrics:
 
 def _landed(trace: Trace) -> str:
     """Returns how a trace landed: on a page, or on one that keeps robots out."""
-    return judging.BLOCKED if trace.result and trace.result.stop_reason == judging.BLOCKED else "LANDED"
+    return judging.BLOCKED if judging.is_blocked(trace.result) else "LANDED"
 
 
 class DriftMetrics:

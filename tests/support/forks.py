@@ -5,11 +5,9 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 from local.run.forks import ForkServer
-
-ROOT = Path(__file__).parents[2]
+from tests.support.system import ROOT
 
 
 @asynccontextmanager

@@ -79,7 +79,7 @@ def snapshot(
 
 def _remark(trace: Trace) -> str:
     """Returns what there is to say of a landing that a visitor is sent to all the same; empty if nothing is."""
-    return judging.BLOCKED if trace.result is not None and trace.result.stop_reason == judging.BLOCKED else ""
+    return judging.BLOCKED if judging.is_blocked(trace.result) else ""
 
 
 def _status(trace: Trace, answered: Answered | None, *, is_traced: bool) -> ClickStatus:

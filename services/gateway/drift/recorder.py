@@ -85,7 +85,7 @@ class HealthRecorder:
         activity.count_chain(chain_of(trace, result))
         if not trace.failure:
             activity.times[time_class(seconds)] += 1
-            if result.stop_reason != judging.BLOCKED:
+            if not judging.is_blocked(result):
                 activity.last_landing = SplitUrl.of(result.final_url).base
 
     async def page(self, after: str, size: int, *, offer: str = "", drifting: bool = False) -> Sequence[OfferHealth]:
@@ -178,5 +178,5 @@ def chain_of(trace: Trace, result: WalkResult) -> Chain:
         params=[] if trace.failure else [parameter.name for parameter in parse(final.query or "")],
         inbound=[parameter.name for parameter in trace.click.inbound],
         failure=trace.failure,
-        is_blocked=result.stop_reason == judging.BLOCKED,
+        is_blocked=judging.is_blocked(result),
     )

@@ -149,10 +149,9 @@ def deviations(shape: Shape, chain: Chain) -> Sequence[Deviation]:
         known = max(shape.landing_hosts, key=lambda name: shape.landing_hosts[name])
         detail = f"it used to lead on by {usual}" if usual else f"most ended on {known}"
         return (Deviation(DriftKind.NEW_LANDING_HOST, host, f"chains end here; {detail}"),)
-    if chain.is_blocked or shape.blocked.get(host):
-        blocked = _blocked(shape, chain)
-        if chain.is_blocked or blocked:
-            return blocked
+    blocked = _blocked(shape, chain)
+    if blocked or chain.is_blocked:
+        return blocked
     present = {*chain.params, *chain.inbound}
     return tuple(
         Deviation(DriftKind.LOST_PARAMETER, name, f"landing pages lack it; {share:.0%} had it")

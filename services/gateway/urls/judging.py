@@ -35,5 +35,10 @@ def judged(offer: Offer, result: WalkResult) -> WalkResult:
     return _failed(result, HTTP_ERROR)
 
 
+def is_blocked(result: WalkResult | None) -> bool:
+    """Returns whether a walk ended on a page that keeps robots out, whatever the offer wants for it."""
+    return result is not None and result.stop_reason == BLOCKED
+
+
 def _failed(result: WalkResult, reason: str) -> WalkResult:
     return result._replace(stop_reason=reason, failure_reason=reason, blame=Blame.TARGET, target_reached=True)
