@@ -224,14 +224,15 @@ class Tracing:
         trace.begin_attempt(
             Attempt(lease.lease_id, lease.fence, proxy.ip_address, proxy.ip_port, proxy.country, lease_wait)
         )
-        began = asyncio.get_running_loop().time()
+        began, hops_before = asyncio.get_running_loop().time(), len(trace.walk.hops)
         outcome, reason, transferred, target_host = Outcome.CANCELLED, "INTERRUPTED", 0, ""
         try:
             result = judging.judged(trace.offer, await self._follow(self._job(trace, lease), trace, number))
             # A blame that this build does not know counts against nobody.
             outcome, reason = _OUTCOMES.get(result.blame, Outcome.UNCLEAR_FAILURE), result.failure_reason
-            if result.blame in (Blame.TARGET, Blame.CALLER) and not (result.target_reached or result.bytes):
-                # Nothing left through the IP: the chain's first URL was not to be reached at all.
+            has_dialled = result.target_reached or len(trace.walk.hops) > hops_before
+            if result.blame in (Blame.TARGET, Blame.CALLER) and not has_dialled:
+                # Nothing left through the IP: there was no hop, so that not even its proxy was connected to.
                 outcome = Outcome.UNUSED
             transferred, target_host = result.bytes, result.target_host
         except ClicktraceError as error:

@@ -264,6 +264,21 @@ async def test_an_ip_through_which_nothing_left_is_given_back_as_unused(database
         ]
 
 
+async def test_an_ip_whose_proxy_was_dialled_in_vain_is_not_unused(database: str) -> None:
+    async with world(database) as w:
+        await w.offer()
+        out_of_time = broke(
+            "TOTAL_TIMEOUT",
+            blame=tracer_pb2.Failure.CALLER,
+            reached=False,
+            stop=tracer_pb2.Result.TOTAL_TIMEOUT,
+        )
+        w.tracer.script = says(hop(0, CHAIN, error="TOTAL_TIMEOUT"), out_of_time)
+        assert (await w.click("offer=demo&gclid=1")).location == f"{CHAIN}&gclid=1"
+        (released,) = await w.pool.all_released()
+        assert (released.outcome, released.failure_reason) == (pool_pb2.CANCELLED, "TOTAL_TIMEOUT")
+
+
 async def test_head_and_previews_never_take_an_ip(database: str) -> None:
     async with world(database) as w:
         await w.offer()

@@ -1,6 +1,8 @@
 """The client of the pool leaves no lease behind that nobody holds."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -29,8 +31,9 @@ class SlowPool(FakePool):
         return await super().Lease(request, _context)
 
 
-async def given_up(pool: SlowPool, *, answer_first: bool) -> None:
-    """Gives up a wait for an IP, just before or just after the answer has left the pool."""
+@asynccontextmanager
+async def client_of(pool: FakePool) -> AsyncIterator[PoolClient]:
+    """Serves a pool, and gives a client of it."""
     service = Service(
         "clicktrace.pool.v1.PoolManager", lambda to: pool_pb2_grpc.add_PoolManagerServicer_to_server(pool, to)
     )
@@ -39,6 +42,18 @@ async def given_up(pool: SlowPool, *, answer_first: bool) -> None:
         channel(f"127.0.0.1:{server.port}") as opened,
         PoolClient(opened, holder="test", ttl=30.0) as client,
     ):
+        yield client
+
+
+async def is_refused(client: PoolClient, request_id: str, *, wait: float) -> None:
+    with pytest.raises(ClicktraceError, match="NO_AVAILABLE_IP"):
+        async with client.lease(LeaseWanted(request_id, "us", "offer", wait=wait)):
+            pass
+
+
+async def given_up(pool: SlowPool, *, answer_first: bool) -> None:
+    """Gives up a wait for an IP, just before or just after the answer has left the pool."""
+    async with client_of(pool) as client:
 
         async def click() -> None:
             async with client.lease(LeaseWanted("request", "us", "offer", wait=30.0)):
@@ -68,14 +83,41 @@ async def test_a_caller_who_gives_up_while_an_ip_is_waited_for_leaves_no_lease_b
 async def test_a_refusal_reaches_who_waits() -> None:
     pool = SlowPool()
     pool.retry_after = 60.0
-    service = Service(
-        "clicktrace.pool.v1.PoolManager", lambda to: pool_pb2_grpc.add_PoolManagerServicer_to_server(pool, to)
-    )
-    async with (
-        Server(Address("127.0.0.1", 0), [service], grace=1.0) as server,
-        channel(f"127.0.0.1:{server.port}") as opened,
-        PoolClient(opened, holder="test", ttl=30.0) as client,
-    ):
-        with pytest.raises(ClicktraceError, match="NO_AVAILABLE_IP"):
-            async with client.lease(LeaseWanted("request", "us", "offer", wait=1.0)):
-                pass
+    async with client_of(pool) as client:
+        await is_refused(client, "request", wait=1.0)
+
+
+@pytest.mark.parametrize("wait", [0.0, 0.000_001])
+async def test_who_has_no_time_to_wait_is_refused_by_the_first_answer(wait: float) -> None:
+    pool = SlowPool()
+    async with client_of(pool) as client:
+        await is_refused(client, "request", wait=wait)
+    assert pool.waiting == []
+
+
+async def test_a_caller_that_says_it_asks_again_does_whatever_is_learned_meanwhile() -> None:
+    pool = SlowPool()
+    pool.retry_after = 60.0
+    go_on = asyncio.Event()
+
+    async def first_of_two() -> None:
+        # The second request is on its way when the first one learns that waiting is in vain.
+        await (go_on.wait() if pool.calls == 1 else first)
+
+    pool.before_answer = first_of_two
+    async with client_of(pool) as client:
+        first = asyncio.create_task(is_refused(client, "first", wait=5.0))
+        async with asyncio.timeout(10):
+            while pool.calls == 0:
+                await asyncio.sleep(0)
+        second = asyncio.create_task(is_refused(client, "second", wait=5.0))
+        await asyncio.sleep(0)
+        go_on.set()
+        await second
+        assert [request.request_id for request in pool.waiting if request.asks_again] == ["first", "second"]
+
+        # Who comes later knows it, says so, and asks once.
+        pool.before_answer = None
+        await is_refused(client, "third", wait=5.0)
+        assert len(pool.waiting) == 2
+        assert [request.asks_again for request in pool.requests] == [True, True, False]
