@@ -68,7 +68,7 @@ async def supervisor(request: pytest.FixtureRequest, tmp_path: Path, said: Said)
     """Starts interpreters, or forks off one that has loaded what the programs need; nobody is to see a difference."""
     made = Supervisor(ROOT, tmp_path, said.add)
     if request.param == "forked":
-        await made.load(["http.server"], environment(tmp_path))
+        await made.load(["http.server"], {**environment(tmp_path), "SECRET": "of the fork server"})
     yield made
     await made.stop_all(timeout=1)
 

@@ -92,6 +92,12 @@ def test_pages_that_keep_robots_out_now_and_then_are_usual() -> None:
     assert not [*deviations(shape, GOOD), *deviations(shape, BLOCKED)]
 
 
+def test_the_url_of_a_page_that_keeps_robots_out_misses_no_parameter() -> None:
+    shape, _ = observe(Shape(), {GOOD: 70, BLOCKED: 30}, HOUR)
+    assert deviations(shape, POOR)
+    assert not deviations(shape, replace(POOR, is_blocked=True))
+
+
 def test_a_share_of_pages_that_keep_robots_out_is_flagged_until_it_is_usual() -> None:
     shape, now, flagged = learned(), HOUR, []
     for _ in range(200):
